@@ -1,0 +1,5 @@
+//! Channels.
+
+pub(crate) mod roster;
+
+pub use roster::Member;

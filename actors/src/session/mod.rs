@@ -1,0 +1,3 @@
+//! The rules of one connection.
+
+pub mod effect;

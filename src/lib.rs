@@ -1,0 +1,3 @@
+//! MicroNotifier: a Pusher-compatible realtime node made of actors.
+
+pub mod config;
