@@ -10,7 +10,8 @@ pub mod logging;
 mod server;
 pub mod settings;
 mod tls;
+mod welcome;
 pub mod visible;
 
-pub use server::{RunningServer, ServeError, serve};
+pub use server::{RunningServer, ServeError, run, serve};
 pub use tls::TlsError;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_server::{Server, ServerHandle};
 use micronotifier_actors::session::effect::Close;
 use micronotifier_actors::{Node, NodeHandle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Listen, ServerConfig, SocketConfig};
 use crate::edge::EdgeState;
@@ -15,6 +16,7 @@ use crate::edge::admin;
 use crate::edge::ws::admission::Admission;
 use crate::listener::{self, WorkerState};
 use crate::tls::{self, TlsError};
+use crate::welcome::Welcome;
 
 /// What a client is told when the node ends and nobody else takes over.
 const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
@@ -158,4 +160,30 @@ impl RunningServer {
 fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
     listener::bind(host, port, options)
         .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
+}
+
+/// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.
+///
+/// # Errors
+/// [`ServeError`] as an I/O error, when the server does not start.
+pub fn run(config: ServerConfig) -> io::Result<()> {
+    let welcome = Welcome::of(&config);
+    actix_rt::System::new().block_on(async move {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let server = serve(config).await.map_err(io::Error::other)?;
+        welcome.say(&server);
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        log::info!(connections = server.connections(); "shutting down");
+        tokio::select! {
+            () = server.stop() => {}
+            // a second signal: at once
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        Ok(())
+    })
 }

@@ -24,7 +24,7 @@ use super::stream::Stream;
 use super::{control, handshake};
 use crate::edge::EdgeState;
 use crate::edge::origin::Client;
-use crate::edge::query::Query;
+use crate::edge::query::{Plus, Query, percent_decode};
 
 /// How long a refused client may take to read why.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -103,9 +103,10 @@ impl Upgrades {
         client: &Client,
         mut admitted: Admitted,
     ) -> Result<(Arc<App>, ClientLibrary, Admitted), Refusal> {
-        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let query = Query::parse(head.uri.query().unwrap_or_default(), Plus::Literal);
+        let parameter = |name| query.as_ref().and_then(|query| query.all(name).next());
         let key = self.key_of(head.uri.path())?;
-        check_protocol(query.first("protocol"))?;
+        check_protocol(parameter("protocol"))?;
         let app = self.edge.node.apps().by_key(&key).filter(|app| {
             // an older key that has ended is a key that nobody knows
             app.credential(&key, self.edge.wall.unix_now()).is_some()
@@ -129,7 +130,7 @@ impl Upgrades {
         admitted.join_app(app).map_err(|_| {
             Refusal::new(ErrorCode::OverQuota, "Application is over connection quota")
         })?;
-        let library = ClientLibrary::of_query(query.first("client").unwrap_or_default());
+        let library = ClientLibrary::of_query(parameter("client").unwrap_or_default());
         Ok((Arc::clone(app), library, admitted))
     }
 
@@ -138,7 +139,8 @@ impl Upgrades {
         path.strip_prefix(self.edge.edge.path_prefix.as_str())
             .and_then(|path| path.strip_prefix("/app/"))
             .filter(|key| !key.is_empty() && !key.contains('/'))
-            .and_then(crate::edge::query::percent_decode)
+            .and_then(|key| percent_decode(key, Plus::Literal))
+            .map(std::borrow::Cow::into_owned)
             .ok_or_else(|| Refusal::new(ErrorCode::PathNotFound, "Path not found"))
     }
 }
