@@ -1,3 +1,4 @@
 //! MicroNotifier: a Pusher-compatible realtime node made of actors.
 
 pub mod config;
+pub mod edge;
