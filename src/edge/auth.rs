@@ -143,7 +143,7 @@ fn app_by_key(call: &Call<'_>, raw_query: &str) -> Result<Arc<App>, AuthError> {
     app.map(Arc::clone).ok_or(AuthError::UnknownKey)
 }
 
-/// Returns the query of a request that may go unsigned: in MicroNotifier's mode, one that does not
+/// Returns the query of a request that may go unsigned: in the `micronotifier` mode, one that does not
 /// try to sign.
 fn unsigned_query<'r>(call: &Call<'_>, raw_query: &'r str) -> Option<Query<'r>> {
     if call.state.edge.compatibility != Compatibility::MicroNotifier {

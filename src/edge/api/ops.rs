@@ -1,4 +1,4 @@
-//! What the public port tells without a signature: that it is up, and in MicroNotifier's mode its applications.
+//! What the public port tells without a signature: that it is up, and in the `micronotifier` mode its applications.
 
 use bytes::Bytes;
 use serde::Serialize;
