@@ -10,8 +10,8 @@ pub mod logging;
 mod server;
 pub mod settings;
 mod tls;
-mod welcome;
 pub mod visible;
+mod welcome;
 
 pub use server::{RunningServer, ServeError, run, serve};
 pub use tls::TlsError;

@@ -19,7 +19,10 @@ use crate::tls::{self, TlsError};
 use crate::welcome::Welcome;
 
 /// What a client is told when the node ends and nobody else takes over.
-const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
+const GOING_AWAY: Close = Close {
+    code: 1001,
+    reason: "Server is shutting down",
+};
 /// How long sockets may take to end beyond their own close wait.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// How often the end looks whether all sockets are gone.
@@ -110,7 +113,13 @@ pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
             log::error!(error:% = error; "the server ended");
         }
     });
-    Ok(RunningServer { addresses, admin_address, node, admission, handle })
+    Ok(RunningServer {
+        addresses,
+        admin_address,
+        node,
+        admission,
+        handle,
+    })
 }
 
 impl RunningServer {
@@ -150,7 +159,10 @@ impl RunningServer {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
+        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone)
+            .await
+            .is_err()
+        {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
         }
         self.handle.stop(true).await;
@@ -158,8 +170,10 @@ impl RunningServer {
 }
 
 fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
-    listener::bind(host, port, options)
-        .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
+    listener::bind(host, port, options).map_err(|source| ServeError::Listen {
+        place: format!("{host}:{port}"),
+        source,
+    })
 }
 
 /// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.

@@ -26,7 +26,7 @@ impl Welcome {
             },
             prefix: config.edge.path_prefix.clone(),
             key: app.map(|app| app.credential.key().to_owned()),
-            is_development: config.is_development,
+            is_development: config.development,
         }
     }
 
@@ -49,7 +49,9 @@ impl Welcome {
             log::info!("application key {key}; listen to a channel in another terminal:");
             log::info!("    cargo run --release -- listen my-channel");
             log::info!("and send it an event:");
-            log::info!(r#"    cargo run --release -- trigger my-channel my-event '{{"hello":"world"}}'"#);
+            log::info!(
+                r#"    cargo run --release -- trigger my-channel my-event '{{"hello":"world"}}'"#
+            );
         }
     }
 

@@ -53,7 +53,10 @@ impl Settings {
         let findings = report.finish();
         match config {
             Some(config) if findings.mistakes.is_empty() => Ok(Self {
-                config,
+                config: ServerConfig {
+                    development: file.is_none(),
+                    ..config
+                },
                 warnings: findings.warnings,
                 unbuilt: findings.unbuilt,
             }),

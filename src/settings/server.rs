@@ -78,6 +78,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
         socket,
         http,
         log,
+        development: false,
     }
 }
 

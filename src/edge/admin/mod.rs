@@ -19,7 +19,11 @@ pub struct Operator {
 impl Operator {
     /// Builds the operator's side of a server.
     pub fn new(config: &AdminConfig, edge: EdgeState, admission: Arc<Admission>) -> Self {
-        Self { token: config.token.as_str().into(), edge, admission }
+        Self {
+            token: config.token.as_str().into(),
+            edge,
+            admission,
+        }
     }
 
     /// Mounts the endpoints.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use actix_http::{RequestHead, header};
+use actix_http::RequestHead;
 use bytes::{Bytes, BytesMut};
 use micronotifier_actors::Worker;
 use micronotifier_actors::config::App;
@@ -47,7 +47,11 @@ struct Refusal {
 
 impl Refusal {
     fn new(code: ErrorCode, reason: &'static str) -> Self {
-        Self { code, reason, message: reason.to_owned() }
+        Self {
+            code,
+            reason,
+            message: reason.to_owned(),
+        }
     }
 }
 
@@ -115,10 +119,17 @@ impl Upgrades {
             let reason = "App key does not exist";
             let shown: String = key.chars().take(100).collect();
             let message = format!("App key {shown} does not exist");
-            Refusal { code: ErrorCode::UnknownApplication, reason, message }
+            Refusal {
+                code: ErrorCode::UnknownApplication,
+                reason,
+                message,
+            }
         })?;
         if !app.enabled {
-            return Err(Refusal::new(ErrorCode::ApplicationDisabled, "Application disabled"));
+            return Err(Refusal::new(
+                ErrorCode::ApplicationDisabled,
+                "Application disabled",
+            ));
         }
         if app.tls_only && !client.secure {
             let reason = "Application only accepts SSL connections, reconnect using wss://";
@@ -149,9 +160,10 @@ impl Upgrades {
 fn check_protocol(protocol: Option<&str>) -> Result<(), Refusal> {
     match protocol {
         None | Some("5" | "6" | "7") => Ok(()),
-        Some(_) => {
-            Err(Refusal::new(ErrorCode::UnsupportedProtocol, "Unsupported protocol version"))
-        }
+        Some(_) => Err(Refusal::new(
+            ErrorCode::UnsupportedProtocol,
+            "Unsupported protocol version",
+        )),
     }
 }
 
