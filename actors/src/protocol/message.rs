@@ -57,19 +57,22 @@ pub struct SigninData<'a> {
 impl<'a> ClientMessage<'a> {
     /// Parses a message; `None` if it is not a JSON object with a text `event`.
     pub fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        // serde would take an array of the fields as well
+        is_object(text).then(|| serde_json::from_str(text).ok())?
     }
 
     /// Returns `data` as the JSON text of the object that a `pusher:*` event carries.
     ///
-    /// Some clients send that object as it is, others as a JSON string that holds it.
+    /// Some clients send that object as it is, others as a JSON string that holds it. `None` for what
+    /// cannot be an object.
     pub fn object_text(&self) -> Option<Cow<'a, str>> {
         let raw = self.data?.get();
-        if raw.starts_with('"') {
-            serde_json::from_str(raw).ok().map(Cow::Owned)
+        let text = if raw.starts_with('"') {
+            serde_json::from_str(raw).ok().map(Cow::Owned)?
         } else {
-            Some(Cow::Borrowed(raw))
-        }
+            Cow::Borrowed(raw)
+        };
+        is_object(&text).then_some(text)
     }
 
     /// Returns `channel` if it is a text.
@@ -85,6 +88,11 @@ impl<'a> ClientMessage<'a> {
         };
         text_of(raw).unwrap_or_else(|| compact(raw.get()))
     }
+}
+
+/// Tells whether JSON, if this is any, is an object.
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 /// Returns the text in a JSON string; `None` for another kind of value.
@@ -162,6 +170,17 @@ mod tests {
             let text = message.object_text().unwrap();
             let data: UnsubscribeData<'_> = serde_json::from_str(&text).unwrap();
             assert_eq!(data.channel, "c");
+        }
+    }
+
+    #[test]
+    fn arrays_are_no_messages() {
+        assert!(ClientMessage::parse(r#"["client-a","c",{}]"#).is_none());
+        assert!(ClientMessage::parse(" {\"event\":\"a\"}").is_some());
+        for data in [r#"["c"]"#, r#""[\"c\"]""#, "1", "null"] {
+            let message = format!(r#"{{"event":"pusher:subscribe","data":{data}}}"#);
+            let message = ClientMessage::parse(&message).unwrap();
+            assert_eq!(message.object_text(), None, "{data}");
         }
     }
 
