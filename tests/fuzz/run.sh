@@ -28,7 +28,7 @@ for target in $(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do
         echo "$target: $(grep '^Done ' "$log")"
     else
         failed=$((failed + 1))
-        echo "$target: FAILED"
+        echo "$target: FAILED, input under tests/fuzz/artifacts/$target"
         tail -n 40 "$log"
     fi
 done
