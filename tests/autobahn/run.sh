@@ -24,5 +24,9 @@ read -r address < "$work/address"
 status=0
 "$venv/bin/kosoku" -m fuzzingclient -x '9.*' -x '12.*' -x '13.*' -o "$work/reports" "$address" \
     > "$work/kosoku.log" 2>&1 || status=$?
-python3 tests/autobahn/verdict.py "$work/reports/index.json" || { tail -n 20 "$work/kosoku.log"; exit 1; }
+if [ ! -f "$work/reports/index.json" ]; then
+    tail -n 20 "$work/kosoku.log"
+    exit 1
+fi
+python3 tests/autobahn/verdict.py "$work/reports/index.json"
 exit "$status"
