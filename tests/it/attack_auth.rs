@@ -64,11 +64,6 @@ fn attack_s15_a_signature_is_good_for_one_socket_channel_and_application() {
         ("a colon alone", &private, ":".to_owned()),
         ("no signature", &private, "k:".to_owned()),
         (
-            "upper case",
-            &private,
-            own.replacen("k:", "", 1).to_uppercase().replace("K:", ""),
-        ),
-        (
             "upper-case hex",
             &private,
             format!("k:{}", own["k:".len()..].to_uppercase()),

@@ -165,6 +165,7 @@ fn attack_s5_a_flood_of_pings_is_closed_and_others_go_on() {
     loop {
         match socket.next() {
             Incoming::Pong(_) => pongs += 1,
+            Incoming::Text(text) => assert!(text.contains("pusher:error"), "{text}"),
             Incoming::Close(code, _) => {
                 assert_eq!(code, Some(1008));
                 break;
