@@ -1,7 +1,9 @@
 //! What a server is told at its start: the checked form of the configuration.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use micronotifier_actors::config::NodeConfig;
 
@@ -18,6 +20,10 @@ pub struct ServerConfig {
     pub admin: Option<AdminConfig>,
     /// What the HTTP edge needs beyond the node.
     pub edge: EdgeConfig,
+    /// What the edge sets on every accepted socket.
+    pub socket: SocketConfig,
+    /// How long and how large HTTP requests may be.
+    pub http: HttpConfig,
     /// How the node logs.
     pub log: LogConfig,
 }
@@ -36,6 +42,24 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+impl Listen {
+    /// Tells whether only this machine can connect.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp { host, .. } => is_loopback(host),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+/// Tells whether a host is `localhost` or a loopback address. Other names are not looked up: they are not.
+pub fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
 /// PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -45,8 +69,8 @@ pub struct TlsFiles {
     pub private_key: PathBuf,
 }
 
-/// The operator's listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The operator's listener. `Debug` prints no token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct AdminConfig {
     /// Name or address.
     pub host: String,
@@ -54,6 +78,16 @@ pub struct AdminConfig {
     pub port: u16,
     /// Asked for as `Authorization: Bearer …` when not empty. Required beyond loopback.
     pub token: String,
+}
+
+impl fmt::Debug for AdminConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminConfig")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("token_bytes", &self.token.len())
+            .finish()
+    }
 }
 
 /// What the HTTP edge needs beyond the node.
@@ -88,6 +122,54 @@ pub struct Network {
     pub prefix: u8,
 }
 
+/// What the edge sets on every accepted socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketConfig {
+    /// `SO_SNDBUF`, in bytes: what the kernel holds for a client that does not read.
+    pub send_buffer_bytes: usize,
+    /// `TCP_NOTSENT_LOWAT`, in bytes: unsent data above which a socket counts as full.
+    pub notsent_lowat_bytes: u32,
+    /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged before the kernel ends the connection.
+    pub user_timeout: Duration,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+}
+
+impl Default for SocketConfig {
+    fn default() -> Self {
+        Self {
+            send_buffer_bytes: 64 * 1024,
+            notsent_lowat_bytes: 16 * 1024,
+            user_timeout: Duration::from_secs(30),
+            backlog: 4096,
+        }
+    }
+}
+
+/// How long and how large HTTP requests may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// How long a request's head may take to arrive, a TLS handshake included.
+    pub request_head: Duration,
+    /// How long an API request's body may take to arrive.
+    pub request_body: Duration,
+    /// How long an idle HTTP connection is kept.
+    pub keep_alive: Duration,
+    /// Largest body of an API request, in bytes. Over it: 413.
+    pub body_bytes: usize,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            request_head: Duration::from_secs(5),
+            request_body: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            body_bytes: 256 * 1024,
+        }
+    }
+}
+
 /// How the node logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogConfig {
@@ -95,6 +177,15 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// The least severity that is written.
     pub level: log::LevelFilter,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::default(),
+            level: log::LevelFilter::Info,
+        }
+    }
 }
 
 /// The form of a log line.

@@ -1,3 +1,16 @@
 //! MicroNotifier: a Pusher-compatible realtime node made of actors.
 
+pub mod cli;
+mod commands;
 pub mod config;
+#[doc(hidden)]
+pub mod edge;
+mod listener;
+pub mod logging;
+mod server;
+pub mod settings;
+mod tls;
+pub mod visible;
+
+pub use server::{RunningServer, ServeError, serve};
+pub use tls::TlsError;

@@ -57,19 +57,24 @@ pub struct SigninData<'a> {
 impl<'a> ClientMessage<'a> {
     /// Parses a message; `None` if it is not a JSON object with a text `event`.
     pub fn parse(text: &'a str) -> Option<Self> {
+        if !is_object(text) {
+            // a derived parser would take an array of the fields too
+            return None;
+        }
         serde_json::from_str(text).ok()
     }
 
-    /// Returns `data` as the JSON text of the object that a `pusher:*` event carries.
+    /// Returns `data` as the JSON text of the object that a `pusher:*` event carries; `None` if it is no object.
     ///
     /// Some clients send that object as it is, others as a JSON string that holds it.
     pub fn object_text(&self) -> Option<Cow<'a, str>> {
         let raw = self.data?.get();
-        if raw.starts_with('"') {
-            serde_json::from_str(raw).ok().map(Cow::Owned)
+        let text = if raw.starts_with('"') {
+            Cow::Owned(serde_json::from_str(raw).ok()?)
         } else {
-            Some(Cow::Borrowed(raw))
-        }
+            Cow::Borrowed(raw)
+        };
+        is_object(&text).then_some(text)
     }
 
     /// Returns `channel` if it is a text.
@@ -87,8 +92,14 @@ impl<'a> ClientMessage<'a> {
     }
 }
 
+/// Tells whether a JSON text can only be an object, by its first character.
+pub fn is_object(json: &str) -> bool {
+    json.trim_start_matches([' ', '\t', '\n', '\r'])
+        .starts_with('{')
+}
+
 /// Returns the text in a JSON string; `None` for another kind of value.
-fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
     serde_json::from_str::<Text<'_>>(raw.get())
@@ -122,6 +133,7 @@ pub fn compact(json: &str) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may stop")]
 mod tests {
     use super::*;
 
@@ -162,6 +174,17 @@ mod tests {
             let text = message.object_text().unwrap();
             let data: UnsubscribeData<'_> = serde_json::from_str(&text).unwrap();
             assert_eq!(data.channel, "c");
+        }
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        assert!(ClientMessage::parse(r#"["pusher:ping"]"#).is_none());
+        assert!(ClientMessage::parse(" \n{\"event\":\"pusher:ping\"}").is_some());
+        for data in [r#"["my-channel"]"#, r#""[\"my-channel\"]""#, "1", "null"] {
+            let message = format!(r#"{{"event":"pusher:subscribe","data":{data}}}"#);
+            let message = ClientMessage::parse(&message).unwrap();
+            assert!(message.object_text().is_none(), "{data}");
         }
     }
 

@@ -10,6 +10,9 @@ use crate::protocol::{ChannelName, ErrorCode, Frame, UserId};
 pub enum Effect {
     /// Send a frame on the data lane.
     Send(Frame),
+    /// Send a ping control frame: what a client that pings by control frame is pinged with. Transports
+    /// without control frames send [`Frame::ping`].
+    ControlPing,
     /// Join a channel. The answer is `subscription_succeeded` on the data lane, or a [`Refused`].
     Subscribe(Subscription),
     /// Leave a channel, pending subscriptions included.

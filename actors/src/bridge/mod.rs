@@ -1,0 +1,161 @@
+//! The contract of what carries events between nodes. A broker is an actor that takes three commands
+//! and emits [`BridgeEvent`]s; it knows nothing of channels or registries.
+//!
+//! Order: whatever is relayed for one channel reaches every follower, the sender included, once and in
+//! one order. After [`BridgeEvent::Followed`] nothing that is relayed later is missed.
+
+pub mod loopback;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Message, Recipient};
+use bytestring::ByteString;
+use tokio::sync::oneshot;
+
+use crate::door::Place;
+use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
+
+/// What nodes tell each other about a channel.
+#[derive(Clone)]
+pub enum Relayed {
+    /// A backend triggered an event.
+    Published {
+        /// The event's name.
+        event: EventName,
+        /// Its data.
+        data: ByteString,
+        /// The connection, on whichever node, that gets no copy.
+        except: Option<SocketId>,
+    },
+    /// A subscriber sent a client event, which its own node has delivered already.
+    Whispered {
+        /// The event's name.
+        event: Arc<str>,
+        /// Its data.
+        data: Arc<str>,
+        /// The sender, on presence channels.
+        user: Option<UserId>,
+        /// The sender's connection.
+        socket: SocketId,
+    },
+    /// Every connection that is signed in as this user's channel says is to be closed.
+    Terminated,
+}
+
+impl std::fmt::Debug for Relayed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Published { .. } => "Published",
+            Self::Whispered { .. } => "Whispered",
+            Self::Terminated => "Terminated",
+        })
+    }
+}
+
+/// An event that the bridge remembers for a cache channel.
+#[derive(Clone)]
+pub struct Remembered {
+    /// The event's name.
+    pub event: EventName,
+    /// Its data.
+    pub data: ByteString,
+    /// How long it is still remembered.
+    pub expires_in: Duration,
+}
+
+// === Commands ===
+
+/// Sends something to every node that follows the channel.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Relay {
+    /// The channel.
+    pub key: ChannelKey,
+    /// What is told.
+    pub body: Relayed,
+    /// For how long it is kept as the channel's last event; cache channels only.
+    pub remember: Option<Duration>,
+    /// Whether this node is told too; a whisper is not.
+    pub to_self: bool,
+    /// Told when the bridge has taken it for good, or could not.
+    pub done: Option<oneshot::Sender<Result<(), BridgeError>>>,
+    /// Held until the bridge is done with it.
+    pub(crate) place: Option<Place>,
+}
+
+/// Starts to follow a channel. Answered by [`BridgeEvent::Followed`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Follow {
+    /// The channel.
+    pub key: ChannelKey,
+}
+
+/// Stops following a channel.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Unfollow {
+    /// The channel.
+    pub key: ChannelKey,
+}
+
+// === Events ===
+
+/// What a bridge tells its node.
+pub enum BridgeEvent {
+    /// Something was relayed by a node, perhaps this one.
+    RemotePublished {
+        /// The channel.
+        key: ChannelKey,
+        /// What is told.
+        body: Relayed,
+    },
+    /// A channel is followed from now on.
+    Followed {
+        /// The channel.
+        key: ChannelKey,
+        /// Its last event; cache channels only.
+        remembered: Option<Remembered>,
+    },
+}
+
+/// Where a bridge emits its events. Never blocks.
+pub type BridgeSink = Arc<dyn Fn(BridgeEvent) + Send + Sync>;
+
+/// Why a bridge did not take what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BridgeError {
+    /// The broker refused it, or cannot be reached: nothing was sent.
+    #[error("the broker did not take it")]
+    Refused,
+}
+
+/// The addresses of a bridge.
+#[derive(Clone)]
+pub struct BridgeHandle {
+    /// Takes [`Relay`].
+    pub relay: Recipient<Relay>,
+    /// Takes [`Follow`].
+    pub follow: Recipient<Follow>,
+    /// Takes [`Unfollow`].
+    pub unfollow: Recipient<Unfollow>,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bounded by the Place of an event, or one per live channel"
+)]
+impl BridgeHandle {
+    pub(crate) fn relay(&self, relay: Relay) {
+        self.relay.do_send(relay);
+    }
+
+    pub(crate) fn follow(&self, key: ChannelKey) {
+        self.follow.do_send(Follow { key });
+    }
+
+    pub(crate) fn unfollow(&self, key: ChannelKey) {
+        self.unfollow.do_send(Unfollow { key });
+    }
+}

@@ -1,0 +1,18 @@
+//! What happens when an actor panics: the damage stays with the command, and is told.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs one command of an actor. A panic is logged and becomes `None`; the caller then gives up
+/// what the command may have left half done, and nothing else.
+///
+/// State behind the closure may be inconsistent after a panic, which is why the caller must not go on
+/// using it.
+pub(crate) fn contain<R>(who: &'static str, command: impl FnOnce() -> R) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(command)) {
+        Ok(result) => Some(result),
+        Err(_) => {
+            log::error!(actor = who; "a command panicked");
+            None
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! What waits for one socket: a data lane, a control lane, and how the connection ends.
+//!
+//! An outbox is shared, on one thread, by the session that owns the socket and the courier of that
+//! thread. Frames only queue here; [`Outbox::flush`] writes many of them in one system call.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::Waker;
+
+use actix::Recipient;
+use bytes::Bytes;
+
+use crate::courier::{ChannelId, Notice};
+use crate::protocol::{Frame, SocketId};
+use crate::session::effect::Close;
+
+/// Most pieces handed to the kernel in one call (Linux takes up to 1,024).
+const PIECES: usize = 64;
+/// Most control frames that wait: pongs replace older pongs beyond it.
+const CONTROL_FRAMES: usize = 16;
+
+/// The writing half of a socket. Nothing here blocks.
+pub trait Wire {
+    /// Writes from the slices in their order and returns how many bytes went.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the socket takes nothing now; any other error means it is gone.
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Pushes out what the wire itself holds back, such as TLS records; `true` when nothing is left.
+    ///
+    /// # Errors
+    /// Any error but `WouldBlock`, which is `Ok(false)`, means the socket is gone.
+    fn flush(&self) -> io::Result<bool>;
+
+    /// Returns what this transport says to end a connection.
+    fn close_frame(&self, close: &Close) -> Bytes;
+}
+
+/// What waits for one socket. See the module.
+pub struct Outbox<W: ?Sized = dyn Wire> {
+    socket: SocketId,
+    lanes: RefCell<Lanes>,
+    /// Channels whose local copy holds this socket: kept by the desk, so that a slot is never reused in them.
+    pub(crate) channels: RefCell<Vec<ChannelId>>,
+    /// Commands that channels have not answered yet.
+    commands: Cell<u32>,
+    driver: RefCell<Option<Waker>>,
+    session: Recipient<Notice>,
+    wire: W,
+}
+
+#[derive(Default)]
+struct Lanes {
+    /// The rest of a frame that is partly out: it must be finished before anything else.
+    begun: Option<Queued<Bytes>>,
+    /// Pings and pongs: they go before data.
+    control: VecDeque<Bytes>,
+    data: VecDeque<Queued<Rc<Frame>>>,
+    /// The Close, behind everything.
+    last: Option<Bytes>,
+    /// Bytes in the data lane.
+    bytes: usize,
+    end: Ending,
+    blocked: Option<Tick>,
+    /// Already in the desk's list of outboxes to flush.
+    dirty: bool,
+    /// Already in the desk's list of sockets that take nothing.
+    watched: bool,
+}
+
+struct Queued<T> {
+    frame: T,
+    since: Tick,
+}
+
+/// A count of the desk's ticks.
+pub(crate) type Tick = u32;
+
+/// How far the end of a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ending {
+    /// Open: frames are taken.
+    #[default]
+    Open,
+    /// A Close is on its way; nothing may follow it.
+    Closing {
+        /// When that was decided, in ticks of the desk.
+        since: u32,
+    },
+    /// The socket is gone.
+    Broken,
+}
+
+/// What a push did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// The frame waits; `bytes` wait in all, and `blocked` tells that the socket takes nothing now.
+    Queued { bytes: usize, blocked: bool },
+    /// The connection is ending: the frame was dropped with it.
+    Ending,
+}
+
+/// What a flush left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Nothing waits.
+    Clean,
+    /// The socket takes nothing now.
+    Blocked,
+    /// The socket is gone.
+    Broken,
+}
+
+impl<W: Wire> Outbox<W> {
+    /// Makes an empty outbox around the socket's writing half. `session` gets what the desk has to say.
+    pub fn new(socket: SocketId, wire: W, session: Recipient<Notice>) -> Self {
+        Self {
+            socket,
+            lanes: RefCell::default(),
+            channels: RefCell::default(),
+            commands: Cell::new(0),
+            driver: RefCell::default(),
+            session,
+            wire,
+        }
+    }
+
+    /// Returns the wire, which the session also reads from.
+    pub fn wire(&self) -> &W {
+        &self.wire
+    }
+}
+
+impl<W: Wire + ?Sized> Outbox<W> {
+    /// Returns the connection's id.
+    pub fn socket(&self) -> SocketId {
+        self.socket
+    }
+
+    /// Returns how far the end is.
+    pub fn ending(&self) -> Ending {
+        self.lanes.borrow().end
+    }
+
+    /// Tells whether the socket takes nothing now, so that the session must wait for it.
+    pub fn is_blocked(&self) -> bool {
+        self.lanes.borrow().blocked.is_some()
+    }
+
+    /// Tells whether something waits to be written.
+    pub fn has_work(&self) -> bool {
+        let lanes = self.lanes.borrow();
+        !lanes.is_empty() || lanes.blocked.is_some()
+    }
+
+    /// Returns the bytes that wait in the data lane.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lanes.borrow().bytes
+    }
+
+    /// Remembers whom to wake when the socket must be waited for, or has ended.
+    pub fn set_driver(&self, waker: &Waker) {
+        let mut driver = self.driver.borrow_mut();
+        if !driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *driver = Some(waker.clone());
+        }
+    }
+
+    /// Wakes the session that drives the socket.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.driver.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Tells the session something by its mailbox. Bounded: one tick and one answer per command at most.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "at most one per outstanding command or tick"
+    )]
+    pub(crate) fn notify(&self, notice: Notice) {
+        self.session.do_send(notice);
+    }
+
+    /// Returns the commands that channels have not answered yet.
+    pub fn commands(&self) -> u32 {
+        self.commands.get()
+    }
+
+    /// Counts a command on its way to a channel.
+    pub fn command_sent(&self) {
+        self.commands.set(self.commands.get().saturating_add(1));
+    }
+
+    pub(crate) fn command_answered(&self) {
+        self.commands.set(self.commands.get().saturating_sub(1));
+    }
+
+    /// Puts a frame at the end of the data lane. `spare` lends buffers, so that a delivery allocates nothing.
+    pub(crate) fn push(&self, frame: &Rc<Frame>, now: Tick, spare: &Spare) -> Pushed {
+        let mut lanes = self.lanes.borrow_mut();
+        if lanes.end != Ending::Open {
+            return Pushed::Ending;
+        }
+        if lanes.data.capacity() == 0 {
+            lanes.data = spare.take();
+        }
+        lanes.bytes += frame.len();
+        lanes.data.push_back(Queued {
+            frame: Rc::clone(frame),
+            since: now,
+        });
+        Pushed::Queued {
+            bytes: lanes.bytes,
+            blocked: lanes.blocked.is_some(),
+        }
+    }
+
+    /// Puts a control frame in front of all data that has not begun to leave. When as many wait as may,
+    /// the newest of them gives way.
+    pub(crate) fn push_control(&self, frame: Bytes) {
+        let mut lanes = self.lanes.borrow_mut();
+        if lanes.end != Ending::Open {
+            return;
+        }
+        if lanes.control.len() >= CONTROL_FRAMES {
+            lanes.control.pop_back();
+        }
+        lanes.control.push_back(frame);
+    }
+
+    /// Marks the outbox so that it is queued for a flush only once; `true` the first time.
+    pub(crate) fn mark_dirty(&self) -> bool {
+        !std::mem::replace(&mut self.lanes.borrow_mut().dirty, true)
+    }
+
+    pub(crate) fn clear_dirty(&self) {
+        self.lanes.borrow_mut().dirty = false;
+    }
+
+    /// Marks the outbox as watched for its age; `true` the first time.
+    pub(crate) fn mark_watched(&self) -> bool {
+        !std::mem::replace(&mut self.lanes.borrow_mut().watched, true)
+    }
+
+    pub(crate) fn clear_watched(&self) {
+        self.lanes.borrow_mut().watched = false;
+    }
+
+    /// Returns how many ticks the oldest frame has waited; `None` when nothing waits.
+    pub(crate) fn age(&self, now: Tick) -> Option<Tick> {
+        let lanes = self.lanes.borrow();
+        let begun = lanes.begun.as_ref().map(|queued| queued.since);
+        let first = lanes.data.front().map(|queued| queued.since);
+        let since = begun.or(first).or(lanes.blocked)?;
+        Some(now.wrapping_sub(since))
+    }
+
+    /// Ends the connection: what waits still leaves, then the Close; nothing is taken after it.
+    pub(crate) fn close(&self, close: &Close, now: Tick) {
+        {
+            let mut lanes = self.lanes.borrow_mut();
+            if lanes.end != Ending::Open {
+                return;
+            }
+            lanes.end = Ending::Closing { since: now };
+            lanes.last = Some(self.wire.close_frame(close));
+        }
+        self.wake();
+    }
+
+    /// Ends a connection that takes nothing: what waits is dropped, but for the rest of a frame that has begun.
+    pub(crate) fn evict(&self, close: &Close, now: Tick) {
+        {
+            let mut lanes = self.lanes.borrow_mut();
+            lanes.data = VecDeque::new();
+            lanes.control = VecDeque::new();
+            lanes.bytes = 0;
+        }
+        self.close(close, now);
+    }
+
+    /// Gives the socket up.
+    pub fn abandon(&self) {
+        {
+            let mut lanes = self.lanes.borrow_mut();
+            *lanes = Lanes {
+                end: Ending::Broken,
+                dirty: lanes.dirty,
+                watched: lanes.watched,
+                ..Lanes::default()
+            };
+        }
+        self.wake();
+    }
+
+    /// Writes what waits, as much as the socket takes.
+    pub(crate) fn flush(&self, now: Tick, spare: &Spare) -> Flushed {
+        let mut lanes = self.lanes.borrow_mut();
+        let outcome = loop {
+            if lanes.is_empty() {
+                break self.wire.flush();
+            }
+            match lanes.write(&self.wire) {
+                Ok(count) => lanes.advance(count, now),
+                Err(error) => break Err(error),
+            }
+        };
+        match outcome {
+            Ok(true) => {
+                lanes.blocked = None;
+                spare.give(&mut lanes.data);
+                Flushed::Clean
+            }
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                drop(lanes);
+                self.abandon();
+                Flushed::Broken
+            }
+            _ => {
+                lanes.blocked.get_or_insert(now);
+                drop(lanes);
+                self.wake();
+                Flushed::Blocked
+            }
+        }
+    }
+}
+
+impl Lanes {
+    fn is_empty(&self) -> bool {
+        self.begun.is_none()
+            && self.control.is_empty()
+            && self.data.is_empty()
+            && self.last.is_none()
+    }
+
+    /// Hands the first pieces to the wire, in the order in which [`Self::advance`] takes them off.
+    fn write(&self, wire: &(impl Wire + ?Sized)) -> io::Result<usize> {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let waiting = (self.begun.iter().map(|queued| &queued.frame))
+            .chain(&self.control)
+            .chain(self.data.iter().map(|queued| queued.frame.wire()))
+            .chain(&self.last);
+        let mut count = 0;
+        for (piece, bytes) in pieces.iter_mut().zip(waiting) {
+            *piece = IoSlice::new(bytes);
+            count += 1;
+        }
+        match wire.write(pieces.get(..count).unwrap_or_default()) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            outcome => outcome,
+        }
+    }
+
+    /// Takes `count` written bytes off the lanes; a frame that is partly out becomes the begun one.
+    fn advance(&mut self, mut count: usize, now: Tick) {
+        while count > 0 {
+            let Some(next) = self.pop(now) else { return };
+            if count < next.frame.len() {
+                let frame = next.frame.slice(count..);
+                self.begun = Some(Queued {
+                    frame,
+                    since: next.since,
+                });
+                return;
+            }
+            count -= next.frame.len();
+        }
+    }
+
+    fn pop(&mut self, now: Tick) -> Option<Queued<Bytes>> {
+        if let Some(begun) = self.begun.take() {
+            return Some(begun);
+        }
+        if let Some(frame) = self.control.pop_front() {
+            return Some(Queued { frame, since: now });
+        }
+        if let Some(queued) = self.data.pop_front() {
+            self.bytes = self.bytes.saturating_sub(queued.frame.len());
+            return Some(Queued {
+                frame: queued.frame.wire().clone(),
+                since: queued.since,
+            });
+        }
+        self.last.take().map(|frame| Queued { frame, since: now })
+    }
+}
+
+/// Buffers for data lanes that are in use only between a push and a flush. One per thread.
+#[derive(Default)]
+pub(crate) struct Spare(RefCell<Vec<VecDeque<Queued<Rc<Frame>>>>>);
+
+impl Spare {
+    /// Most buffers kept, and the most frames that a kept buffer has room for.
+    const BUFFERS: usize = 4096;
+    const FRAMES: usize = 64;
+
+    fn take(&self) -> VecDeque<Queued<Rc<Frame>>> {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffer: &mut VecDeque<Queued<Rc<Frame>>>) {
+        let buffer = std::mem::take(buffer);
+        let mut kept = self.0.borrow_mut();
+        if (1..=Self::FRAMES).contains(&buffer.capacity()) && kept.len() < Self::BUFFERS {
+            kept.push(buffer);
+        }
+    }
+}

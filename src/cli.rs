@@ -1,0 +1,196 @@
+//! The command line: what may be written, and which command it means.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::config::ServerConfig;
+
+/// A Pusher-compatible realtime node.
+#[derive(Debug, Parser)]
+#[command(name = "micronotifier", version, about)]
+struct CommandLine {
+    /// Configuration file in JSON; without it, the built-in development configuration on localhost.
+    #[arg(short, long = "config", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the node; what happens without a command too.
+    Serve,
+    /// Says whether a configuration is right, or everything that is wrong with it.
+    Check,
+    /// Sends one event.
+    Trigger(Trigger),
+    /// Subscribes to channels and prints their events.
+    Listen(Listen),
+}
+
+/// Which node and which application `trigger` and `listen` mean.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArguments {
+    /// The node's address, its path prefix included; the configuration's by default.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Application by id or name; the configuration's first by default.
+    #[arg(long, value_name = "ID")]
+    pub app: Option<String>,
+    /// Key of an application that the configuration does not have.
+    #[arg(long, value_name = "KEY", requires = "secret")]
+    pub app_key: Option<String>,
+    /// Its secret; better in the environment, where other users of the machine do not see it.
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "MICRONOTIFIER_SECRET",
+        hide_env_values = true
+    )]
+    pub secret: Option<Secret>,
+    /// Certificates (PEM) to believe instead of the public ones.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// A secret given on the command line. `Debug` does not show it.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Returns the secret.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.len())
+    }
+}
+
+/// Arguments of `trigger`.
+#[derive(Debug, Clone, Args)]
+pub struct Trigger {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it as help text")]
+    pub target: TargetArguments,
+    /// Connection that gets no copy.
+    #[arg(long, value_name = "ID")]
+    pub socket_id: Option<String>,
+    /// What to ask of the channel: subscription_count, user_count, or both with a comma.
+    #[arg(long, value_name = "NAMES")]
+    pub info: Option<String>,
+    /// Channel that gets the event.
+    pub channel: String,
+    /// Name of the event.
+    pub event: String,
+    /// Data of the event, sent byte for byte.
+    pub data: String,
+}
+
+/// Arguments of `listen`.
+#[derive(Debug, Clone, Args)]
+pub struct Listen {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it as help text")]
+    pub target: TargetArguments,
+    /// Who joins presence channels.
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// What presence channels tell of that user, in JSON.
+    #[arg(long, value_name = "JSON", requires = "user")]
+    pub info: Option<String>,
+    /// Prints a JSON object for each event.
+    #[arg(long)]
+    pub json: bool,
+    /// Channels to subscribe to.
+    #[arg(required = true, value_name = "CHANNEL")]
+    pub channels: Vec<String>,
+}
+
+/// Reads the command line and carries it out. `serve` runs the node until it is told to stop.
+///
+/// Exit codes: 0 done, 1 failed, 2 not understood, 64 the configuration is wrong.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    serve: impl FnOnce(ServerConfig) -> io::Result<()>,
+) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version go to standard output; there is nobody to tell if that is closed.
+            error.print().unwrap_or_default();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let file = line.config.as_deref();
+    match line.command.unwrap_or(Command::Serve) {
+        Command::Serve => commands::serve::run(file, serve),
+        Command::Check => commands::check::run(file),
+        Command::Trigger(arguments) => commands::trigger::run(file, &arguments),
+        Command::Listen(arguments) => commands::listen::run(file, &arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+    use std::path::Path;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> CommandLine {
+        CommandLine::try_parse_from(line.split(' ')).unwrap()
+    }
+
+    #[test]
+    fn is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_file_stands_before_or_after_the_command() {
+        for line in [
+            "micronotifier -c a.json",
+            "micronotifier -c a.json serve",
+            "micronotifier serve -c a.json",
+            "micronotifier --config a.json",
+            "micronotifier check -c a.json",
+        ] {
+            assert_eq!(
+                parse(line).config.as_deref(),
+                Some(Path::new("a.json")),
+                "{line}"
+            );
+        }
+        assert!(parse("micronotifier").command.is_none());
+    }
+
+    #[test]
+    fn a_secret_never_shows() {
+        let line = parse("micronotifier listen --app-key k --secret donotshow a b");
+        let shown = format!("{line:?}");
+        assert!(!shown.contains("donotshow"), "{shown}");
+        let Some(Command::Listen(listen)) = line.command else {
+            panic!("{shown}");
+        };
+        assert_eq!(listen.channels, ["a", "b"]);
+        assert_eq!(listen.target.secret.unwrap().expose(), "donotshow");
+    }
+}

@@ -1,0 +1,250 @@
+//! Which node and which application a command means, and the HTTP client that reaches them.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use awc::error::{ConnectError, SendRequestError};
+use awc::http::{Uri, Version};
+use awc::{Client, Connector};
+use micronotifier_actors::protocol::sign::Credential;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use crate::cli::TargetArguments;
+use crate::config::{Listen, ServerConfig};
+use crate::settings::SettingsErrors;
+
+use super::load;
+
+/// How long a TCP and TLS connection may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// Why a command cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TargetError {
+    /// The configuration that names node and application is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsErrors),
+    /// `--app` names none of the configuration, or the configuration has none.
+    #[error("no application {0:?} in the configuration: see --app, or --app-key with --secret")]
+    NoApplication(String),
+    /// `--url` is no address of a node.
+    #[error("--url must be like http://127.0.0.1:8111, not {0:?}")]
+    Url(String),
+    /// The node listens on a Unix socket.
+    #[error("the node listens on a Unix socket: give the address of its proxy with --url")]
+    UnixSocket,
+    /// `--ca` cannot be used.
+    #[error("--ca {file}: {problem}")]
+    Certificates {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// TLS cannot be set up.
+    #[error("no TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A node's address and an application's identity.
+#[derive(Debug)]
+pub(super) struct Target {
+    secure: bool,
+    /// Host and port.
+    authority: String,
+    /// What stands before `/app` and `/apps`.
+    prefix: String,
+    pub(super) app_id: String,
+    pub(super) credential: Credential,
+    roots: Arc<RootCertStore>,
+}
+
+impl Target {
+    /// Takes what the arguments say, and the rest from the configuration.
+    pub(super) fn find(
+        file: Option<&Path>,
+        arguments: &TargetArguments,
+    ) -> Result<Self, TargetError> {
+        let config = load(file)?.config;
+        let (secure, authority, prefix) = match &arguments.url {
+            Some(url) => split_url(url).ok_or_else(|| TargetError::Url(url.clone()))?,
+            None => configured_address(&config)?,
+        };
+        let (app_id, credential) = application(&config, arguments)?;
+        Ok(Self {
+            secure,
+            authority,
+            prefix,
+            app_id,
+            credential,
+            roots: Arc::new(roots(arguments.ca.as_deref())?),
+        })
+    }
+
+    /// Returns the path under which the API has something of the application.
+    pub(super) fn api_path(&self, rest: &str) -> String {
+        format!("{}/apps/{}/{rest}", self.prefix, self.app_id)
+    }
+
+    /// Returns the address of a path of the node.
+    pub(super) fn http(&self, path_and_query: &str) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}{path_and_query}", self.authority)
+    }
+
+    /// Returns where clients of the application connect.
+    pub(super) fn websocket(&self) -> String {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        format!(
+            "{scheme}://{}{}/app/{}?protocol=7&client=micronotifier&version={}",
+            self.authority,
+            self.prefix,
+            self.credential.key(),
+            env!("CARGO_PKG_VERSION"),
+        )
+    }
+
+    /// Returns a client for this thread's actix runtime.
+    pub(super) fn client(&self) -> Result<Client, TargetError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        let connector = Connector::new()
+            .rustls_0_23(Arc::new(tls))
+            // WebSockets are upgrades of HTTP/1.1.
+            .max_http_version(Version::HTTP_11)
+            .timeout(CONNECT);
+        Ok(Client::builder()
+            .connector(connector)
+            .timeout(ANSWER)
+            .finish())
+    }
+
+    /// Says why the node cannot be reached, and what to do about it.
+    pub(super) fn unreachable(&self, error: &SendRequestError) -> String {
+        let place = self.http("");
+        match error {
+            SendRequestError::Connect(ConnectError::Io(cause))
+                if cause.kind() == io::ErrorKind::ConnectionRefused =>
+            {
+                format!(
+                    "nothing listens at {place}: start a node with `micronotifier`, or give its address with --url"
+                )
+            }
+            SendRequestError::Connect(ConnectError::Resolver(_) | ConnectError::NoRecords) => {
+                format!("the host of {place} has no address: check --url")
+            }
+            SendRequestError::Connect(ConnectError::Io(cause)) if self.secure => {
+                format!(
+                    "no TLS connection to {place}: {cause}; see --ca for a certificate of your own"
+                )
+            }
+            other => format!("{place}: {other}"),
+        }
+    }
+}
+
+/// Splits an address into security, authority and path prefix.
+fn split_url(url: &str) -> Option<(bool, String, String)> {
+    let uri: Uri = url.parse().ok()?;
+    let secure = match uri.scheme_str()? {
+        "http" | "ws" => false,
+        "https" | "wss" => true,
+        _ => return None,
+    };
+    if uri.query().is_some() {
+        return None;
+    }
+    let prefix = uri.path().trim_end_matches('/').to_owned();
+    Some((secure, uri.authority()?.to_string(), prefix))
+}
+
+fn configured_address(config: &ServerConfig) -> Result<(bool, String, String), TargetError> {
+    let Listen::Tcp { host, port } = &config.listen else {
+        return Err(TargetError::UnixSocket);
+    };
+    let host = match host.as_str() {
+        "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
+        address if address.contains(':') => format!("[{address}]"),
+        name => name.to_owned(),
+    };
+    let authority = format!("{host}:{port}");
+    Ok((
+        config.tls.is_some(),
+        authority,
+        config.edge.path_prefix.clone(),
+    ))
+}
+
+fn application(
+    config: &ServerConfig,
+    arguments: &TargetArguments,
+) -> Result<(String, Credential), TargetError> {
+    let apps = &config.node.apps;
+    if let (Some(key), Some(secret)) = (&arguments.app_key, &arguments.secret) {
+        let known = apps.by_key(key).map(|app| app.id.as_str());
+        let id = arguments.app.as_deref().or(known).unwrap_or(key);
+        return Ok((id.to_owned(), Credential::new(key, secret.expose())));
+    }
+    let found = match &arguments.app {
+        Some(id) => apps.by_id(id),
+        None => apps.iter().next(),
+    };
+    let app = found
+        .ok_or_else(|| TargetError::NoApplication(arguments.app.clone().unwrap_or_default()))?;
+    Ok((app.id.as_str().to_owned(), app.credential.clone()))
+}
+
+fn roots(file: Option<&Path>) -> Result<RootCertStore, TargetError> {
+    let Some(file) = file else {
+        return Ok(RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        });
+    };
+    let refuse = |problem: String| TargetError::Certificates {
+        file: file.display().to_string(),
+        problem,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in
+        CertificateDer::pem_file_iter(file).map_err(|error| refuse(error.to_string()))?
+    {
+        let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| refuse(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(refuse("holds no certificate".to_owned()));
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_split_into_their_parts() {
+        let split = |url| split_url(url);
+        assert_eq!(
+            split("http://127.0.0.1:8111"),
+            Some((false, "127.0.0.1:8111".to_owned(), String::new()))
+        );
+        assert_eq!(
+            split("wss://example.com/push/"),
+            Some((true, "example.com".to_owned(), "/push".to_owned()))
+        );
+        for url in ["127.0.0.1:8111", "ftp://a", "http://a/?b=c", "", "http://"] {
+            assert_eq!(split(url), None, "{url}");
+        }
+    }
+}

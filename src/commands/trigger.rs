@@ -1,0 +1,103 @@
+//! `trigger`: signs one event as a backend does (protocol sections 6.2 and 6.4), sends it, prints the answer.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use awc::http::StatusCode;
+use micronotifier_actors::protocol::sign::{body_md5, request_text};
+use serde_json::json;
+
+use crate::cli::Trigger;
+use crate::visible::visible;
+
+use super::target::{Target, TargetError};
+use super::{complain, refuse, say};
+
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// Sends the event. Succeeds if the node took it.
+pub(crate) fn run(file: Option<&Path>, arguments: &Trigger) -> ExitCode {
+    match Target::find(file, &arguments.target) {
+        Ok(target) => actix_rt::System::new().block_on(send(&target, arguments)),
+        Err(TargetError::Settings(errors)) => refuse(&errors),
+        Err(error) => {
+            complain(error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn send(target: &Target, arguments: &Trigger) -> ExitCode {
+    let client = match target.client() {
+        Ok(client) => client,
+        Err(error) => {
+            complain(error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let body = body(arguments);
+    let path = signed_path(target, &body, jiff::Timestamp::now().as_second());
+    let request = client
+        .post(target.http(&path))
+        .content_type("application/json")
+        .send_body(body);
+    let mut answer = match request.await {
+        Ok(answer) => answer,
+        Err(error) => {
+            complain(target.unreachable(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = answer.status();
+    let text = match answer.body().limit(MAX_ANSWER).await {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => {
+            complain(format_args!("the answer cannot be read: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    if status == StatusCode::OK {
+        return say(visible(&text)).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    complain(format_args!("{status}: {}", visible(text.trim_end())));
+    ExitCode::FAILURE
+}
+
+fn body(arguments: &Trigger) -> String {
+    let mut body = json!({
+        "name": arguments.event,
+        "channels": [arguments.channel],
+        "data": arguments.data,
+    });
+    for (name, value) in [
+        ("socket_id", &arguments.socket_id),
+        ("info", &arguments.info),
+    ] {
+        if let (Some(value), Some(fields)) = (value, body.as_object_mut()) {
+            fields.insert(name.to_owned(), json!(value));
+        }
+    }
+    body.to_string()
+}
+
+/// Returns path and query of the request, signed at `now_unix` (seconds since 1970).
+fn signed_path(target: &Target, body: &str, now_unix: i64) -> String {
+    let path = target.api_path("events");
+    let mut query = vec![
+        ("auth_key".to_owned(), target.credential.key().to_owned()),
+        ("auth_timestamp".to_owned(), now_unix.to_string()),
+        ("auth_version".to_owned(), "1.0".to_owned()),
+        ("body_md5".to_owned(), body_md5(body.as_bytes())),
+    ];
+    let text = request_text("POST", &path, &query);
+    query.push((
+        "auth_signature".to_owned(),
+        target.credential.sign(text.as_bytes()),
+    ));
+    let pairs: Vec<String> = query
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!("{path}?{}", pairs.join("&"))
+}

@@ -1,0 +1,201 @@
+//! Takes the socket of an upgrade request over from the HTTP server and makes it a session.
+//!
+//! Overload is answered by HTTP 503 before the upgrade. What the client must mend is told the Pusher
+//! way: the upgrade succeeds, then comes `pusher:error`, then a Close with the same code (protocol
+//! sections 1.1 to 1.5).
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use actix_http::{RequestHead, header};
+use bytes::{Bytes, BytesMut};
+use micronotifier_actors::Worker;
+use micronotifier_actors::config::App;
+use micronotifier_actors::limits::NodeLimits;
+use micronotifier_actors::protocol::{ErrorCode, Frame, SocketId};
+use micronotifier_actors::session::ClientLibrary;
+use micronotifier_actors::session::effect::Close;
+
+use super::admission::{Admission, Admitted, NotAdmitted};
+use super::session::{Accepted, WsSession};
+use super::stream::Stream;
+use super::{control, handshake};
+use crate::edge::EdgeState;
+use crate::edge::origin::Client;
+use crate::edge::query::Query;
+
+/// How long a refused client may take to read why.
+const REFUSAL_WAIT: Duration = Duration::from_secs(2);
+
+/// What every upgrade on one worker needs.
+#[derive(Clone)]
+pub(crate) struct Upgrades {
+    pub(crate) worker: Worker,
+    pub(crate) edge: EdgeState,
+    pub(crate) limits: Arc<NodeLimits>,
+    pub(crate) admission: Arc<Admission>,
+}
+
+/// Why a client is sent away after the upgrade. The order of the checks is that of protocol section 1.5.
+struct Refusal {
+    code: ErrorCode,
+    reason: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, reason: &'static str) -> Self {
+        Self { code, reason, message: reason.to_owned() }
+    }
+}
+
+impl Upgrades {
+    /// Makes a socket a session, or tells the client why not. `early` are bytes behind the request.
+    pub(crate) async fn take<S: Stream>(&self, head: &RequestHead, stream: S, early: BytesMut) {
+        let handshake = match handshake::accept(head) {
+            Ok(handshake) => handshake,
+            Err(error) => return say(&stream, &[error.answer()]).await,
+        };
+        let client = Client::of(head, S::SECURE, &self.edge.edge.trusted_proxies);
+        let admitted = match self.admit(&client) {
+            Ok(admitted) => admitted,
+            Err(refused) => return say(&stream, &[unavailable(&refused.to_string())]).await,
+        };
+        match self.judge(head, &client, admitted) {
+            Ok((app, library, admitted)) => {
+                let Ok(socket) = SocketId::random() else {
+                    log::error!("the system has no random numbers to give");
+                    return say(&stream, &[unavailable("no random numbers")]).await;
+                };
+                let accepted = Accepted {
+                    app,
+                    limits: Arc::clone(&self.limits),
+                    client: library,
+                    worker: self.worker.clone(),
+                    wall: self.edge.wall,
+                    admitted,
+                    handshake,
+                    early,
+                };
+                WsSession::start_on(stream, socket, accepted);
+            }
+            Err(refusal) => {
+                let error = Frame::error(Some(refusal.code), &refusal.message);
+                let close = Close::pusher(refusal.code, refusal.reason);
+                let close = control::close(close.code, close.reason);
+                say(&stream, &[handshake, error.wire().clone(), close]).await;
+            }
+        }
+    }
+
+    fn admit(&self, client: &Client) -> Result<Admitted, NotAdmitted> {
+        if !self.worker.is_serving() {
+            return Err(NotAdmitted::Full);
+        }
+        self.admission.admit(client.address)
+    }
+
+    fn judge(
+        &self,
+        head: &RequestHead,
+        client: &Client,
+        mut admitted: Admitted,
+    ) -> Result<(Arc<App>, ClientLibrary, Admitted), Refusal> {
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let key = self.key_of(head.uri.path())?;
+        check_protocol(query.first("protocol"))?;
+        let app = self.edge.node.apps().by_key(&key).filter(|app| {
+            // an older key that has ended is a key that nobody knows
+            app.credential(&key, self.edge.wall.unix_now()).is_some()
+        });
+        let app = app.ok_or_else(|| {
+            let reason = "App key does not exist";
+            let shown: String = key.chars().take(100).collect();
+            let message = format!("App key {shown} does not exist");
+            Refusal { code: ErrorCode::UnknownApplication, reason, message }
+        })?;
+        if !app.enabled {
+            return Err(Refusal::new(ErrorCode::ApplicationDisabled, "Application disabled"));
+        }
+        if app.tls_only && !client.secure {
+            let reason = "Application only accepts SSL connections, reconnect using wss://";
+            return Err(Refusal::new(ErrorCode::TlsRequired, reason));
+        }
+        if !client.comes_from(&app.allowed_origins) {
+            return Err(Refusal::new(ErrorCode::Unauthorized, "Origin not allowed"));
+        }
+        admitted.join_app(app).map_err(|_| {
+            Refusal::new(ErrorCode::OverQuota, "Application is over connection quota")
+        })?;
+        let library = ClientLibrary::of_query(query.first("client").unwrap_or_default());
+        Ok((Arc::clone(app), library, admitted))
+    }
+
+    /// Returns the application key of `⟨prefix⟩/app/⟨key⟩`.
+    fn key_of(&self, path: &str) -> Result<String, Refusal> {
+        path.strip_prefix(self.edge.edge.path_prefix.as_str())
+            .and_then(|path| path.strip_prefix("/app/"))
+            .filter(|key| !key.is_empty() && !key.contains('/'))
+            .and_then(crate::edge::query::percent_decode)
+            .ok_or_else(|| Refusal::new(ErrorCode::PathNotFound, "Path not found"))
+    }
+}
+
+/// Accepts protocols 5 to 7, and none at all as 7 (protocol section 1.2).
+fn check_protocol(protocol: Option<&str>) -> Result<(), Refusal> {
+    match protocol {
+        None | Some("5" | "6" | "7") => Ok(()),
+        Some(_) => {
+            Err(Refusal::new(ErrorCode::UnsupportedProtocol, "Unsupported protocol version"))
+        }
+    }
+}
+
+fn unavailable(text: &str) -> Bytes {
+    let body = format!(r#"{{"error":"{text}","code":503}}"#);
+    let length = body.len();
+    Bytes::from(format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    ))
+}
+
+/// Writes a last answer and waits, not for long, until the client has hung up: a socket that is closed
+/// with unread bytes would take the answer with it.
+async fn say(stream: &impl Stream, parts: &[Bytes]) {
+    let bytes = parts.concat();
+    let mut rest = bytes.as_slice();
+    let mut scratch = [0; 1024];
+    let talk = std::future::poll_fn(|cx| {
+        while !rest.is_empty() {
+            match stream.write(&[IoSlice::new(rest)]) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if std::task::ready!(stream.poll_writable(cx)).is_err() {
+                        return Poll::Ready(());
+                    }
+                }
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        if !matches!(stream.flush(), Ok(true)) && stream.poll_writable(cx).is_pending() {
+            return Poll::Pending;
+        }
+        loop {
+            match stream.read(&mut scratch) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if std::task::ready!(stream.poll_readable(cx)).is_err() {
+                        return Poll::Ready(());
+                    }
+                }
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    });
+    // who has not hung up by then is hung up on
+    drop(tokio::time::timeout(REFUSAL_WAIT, talk).await);
+}

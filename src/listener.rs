@@ -1,0 +1,226 @@
+//! The listeners of a server: TCP, TLS and Unix sockets for the public, TCP for the operator.
+//!
+//! Below the API stands an ordinary actix-web application; upgrade requests never reach it, they go to
+//! the sessions' side with the socket itself.
+
+use std::cell::OnceCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_codec::{AsyncRead, AsyncWrite, Framed};
+use actix_http::body::BoxBody;
+use actix_http::h1::{Codec, ExpectHandler, H1Service};
+use actix_http::{HttpService, HttpServiceBuilder, Request, Response};
+use actix_server::ServerBuilder;
+use actix_service::{
+    IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory,
+    fn_service, map_config,
+};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::App;
+use actix_web::dev::AppConfig;
+use micronotifier_actors::Worker;
+use micronotifier_actors::limits::NodeLimits;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::config::{HttpConfig, SocketConfig};
+use crate::edge::ws::admission::Admission;
+use crate::edge::ws::stream::{Plain, Secure, Stream};
+use crate::edge::ws::upgrade::Upgrades;
+use crate::edge::{EdgeState, admin::Operator, routes};
+
+/// What each worker's services are made of.
+#[derive(Clone)]
+pub(crate) struct WorkerState {
+    pub(crate) limits: Arc<NodeLimits>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) edge: EdgeState,
+    pub(crate) http: HttpConfig,
+}
+
+thread_local! {
+    /// This thread's part of the node. Services are made once for each listener, the part only once.
+    static WORKER: OnceCell<Worker> = const { OnceCell::new() };
+}
+
+impl WorkerState {
+    /// Attaches this thread to the node, unless it is.
+    fn upgrades(&self) -> Result<Rc<Upgrades>, &'static str> {
+        let attach = || self.edge.node.attach_worker().map_err(|_| "more threads than workers");
+        let worker = WORKER.with(|cell| match cell.get() {
+            Some(worker) => Ok(worker.clone()),
+            None => attach().map(|worker| cell.get_or_init(|| worker).clone()),
+        })?;
+        Ok(Rc::new(Upgrades {
+            worker,
+            edge: self.edge.clone(),
+            limits: Arc::clone(&self.limits),
+            admission: Arc::clone(&self.admission),
+        }))
+    }
+}
+
+/// Adds a plain TCP listener.
+pub(crate) fn plain(
+    builder: ServerBuilder,
+    listener: TcpListener,
+    state: &WorkerState,
+) -> io::Result<ServerBuilder> {
+    let state = state.clone();
+    builder.listen("public", listener, move || {
+        public::<TcpStream, Plain<TcpStream>>(state.clone()).tcp()
+    })
+}
+
+/// Adds a TCP listener that takes the TLS off itself.
+pub(crate) fn secure(
+    builder: ServerBuilder,
+    listener: TcpListener,
+    state: &WorkerState,
+    tls: &rustls::ServerConfig,
+) -> io::Result<ServerBuilder> {
+    let (state, tls) = (state.clone(), tls.clone());
+    builder.listen("public over TLS", listener, move || {
+        public::<TlsStream<TcpStream>, Secure>(state.clone()).rustls_0_23(tls.clone())
+    })
+}
+
+/// Adds a Unix socket. One that an earlier process left behind is replaced.
+pub(crate) fn unix(
+    builder: ServerBuilder,
+    path: &Path,
+    state: &WorkerState,
+) -> io::Result<ServerBuilder> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    let state = state.clone();
+    builder.listen_uds("public by Unix socket", listener, move || {
+        fn_service(async |stream: UnixStream| Ok((stream, None)))
+            .and_then(public::<UnixStream, Plain<UnixStream>>(state.clone()))
+    })
+}
+
+/// Adds the operator's listener.
+pub(crate) fn admin(
+    builder: ServerBuilder,
+    listener: TcpListener,
+    operator: &Operator,
+    limits: HttpConfig,
+) -> io::Result<ServerBuilder> {
+    let operator = operator.clone();
+    builder.listen("admin", listener, move || {
+        let app = App::new().configure(operator.clone().routes());
+        let app = map_config(app.into_factory(), |_| AppConfig::default());
+        http::<TcpStream, _>(limits).h1(app).tcp()
+    })
+}
+
+/// Binds every address of a host, with the options that accepted sockets inherit.
+///
+/// # Errors
+/// The last error, if no address can be bound.
+pub(crate) fn bind(
+    host: &str,
+    port: u16,
+    options: &SocketConfig,
+) -> io::Result<Vec<TcpListener>> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for mut address in addresses {
+        // port 0: all addresses share the port that the first one got
+        if let Some(Ok(first)) = listeners.first().map(TcpListener::local_addr) {
+            address.set_port(first.port());
+        }
+        match bind_one(address, options) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => last_error = error,
+        }
+    }
+    if listeners.is_empty() { Err(last_error) } else { Ok(listeners) }
+}
+
+fn bind_one(address: SocketAddr, options: &SocketConfig) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_loopback() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(options.send_buffer_bytes)?;
+    socket.set_tcp_notsent_lowat(options.notsent_lowat_bytes)?;
+    socket.set_tcp_user_timeout(Some(options.user_timeout))?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Begins an HTTP service with the limits on how long a request may take.
+fn http<T, S>(limits: HttpConfig) -> HttpServiceBuilder<T, S, ExpectHandler>
+where
+    S: ServiceFactory<Request, Config = (), Error: Into<Response<BoxBody>> + 'static, InitError: std::fmt::Debug>,
+    <S::Service as Service<Request>>::Future: 'static,
+{
+    HttpService::build()
+        .keep_alive(limits.keep_alive)
+        .client_request_timeout(limits.request_head)
+        .client_disconnect_timeout(limits.request_head)
+}
+
+/// Builds the HTTP service of a public listener: the API for requests, sessions for upgrades.
+fn public<T, S>(
+    state: WorkerState,
+) -> H1Service<
+    T,
+    impl ServiceFactory<
+        Request,
+        Config = (),
+        Response: Into<Response<BoxBody>>,
+        Error: Into<Response<BoxBody>>,
+        InitError: std::fmt::Debug,
+        Future: 'static,
+    >,
+    BoxBody,
+    ExpectHandler,
+    impl ServiceFactory<
+        (Request, Framed<T, Codec>),
+        Config = (),
+        Response = (),
+        Error = actix_web::Error,
+        InitError = &'static str,
+        Future: 'static,
+    >,
+>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Stream + From<T>,
+{
+    let app = App::new().configure(routes(state.edge.clone()));
+    let app = map_config(app.into_factory(), |_| AppConfig::default());
+    http(state.http)
+        .upgrade(fn_factory(move || {
+            let upgrades = state.upgrades();
+            async move {
+                let upgrades = upgrades?;
+                Ok(fn_service(move |(request, framed): (Request, Framed<T, Codec>)| {
+                    let upgrades = Rc::clone(&upgrades);
+                    async move {
+                        let parts = framed.into_parts();
+                        upgrades.take(request.head(), S::from(parts.io), parts.read_buf).await;
+                        Ok(())
+                    }
+                }))
+            }
+        }))
+        .h1(app)
+}

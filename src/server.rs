@@ -1,0 +1,161 @@
+//! Runs a whole server: listeners, workers, the node behind them, and the end of it all.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_server::{Server, ServerHandle};
+use micronotifier_actors::session::effect::Close;
+use micronotifier_actors::{Node, NodeHandle};
+
+use crate::config::{Listen, ServerConfig, SocketConfig};
+use crate::edge::EdgeState;
+use crate::edge::admin;
+use crate::edge::ws::admission::Admission;
+use crate::listener::{self, WorkerState};
+use crate::tls::{self, TlsError};
+
+/// What a client is told when the node ends and nobody else takes over.
+const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
+/// How long sockets may take to end beyond their own close wait.
+const LAST_FLUSH: Duration = Duration::from_secs(1);
+/// How often the end looks whether all sockets are gone.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A host name has no address, or none of its addresses can be bound.
+    #[error("cannot listen on {place}: {source}")]
+    Listen {
+        /// Host and port, or the path of a socket.
+        place: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The workers did not start.
+    #[error("cannot start the workers: {0}")]
+    Start(#[source] io::Error),
+}
+
+/// A server that serves.
+pub struct RunningServer {
+    addresses: Vec<SocketAddr>,
+    admin_address: Option<SocketAddr>,
+    node: NodeHandle,
+    admission: Arc<Admission>,
+    handle: ServerHandle,
+}
+
+/// Starts a server. Call it inside an actix system; it runs until [`RunningServer::stop`].
+///
+/// # Errors
+/// [`ServeError`] names the part that failed.
+pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
+    let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+    let workers = config.node.workers.max(1);
+    let node = Node::start(config.node).handle();
+    let admission = Admission::new(node.limits(), node.apps());
+    let mut edge = EdgeState::new(node.clone(), config.edge);
+    edge.body_wait = config.http.request_body;
+    let state = WorkerState {
+        limits: Arc::new(node.limits().clone()),
+        admission: Arc::clone(&admission),
+        edge,
+        http: config.http,
+    };
+
+    let mut builder = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(usize::MAX >> 1)
+        .shutdown_timeout(LAST_FLUSH.as_secs())
+        .disable_signals();
+    let mut addresses = Vec::new();
+    match &config.listen {
+        Listen::Tcp { host, port } => {
+            for socket in bind(host, *port, &config.socket)? {
+                addresses.extend(socket.local_addr());
+                builder = match &tls {
+                    Some(tls) => listener::secure(builder, socket, &state, tls),
+                    None => listener::plain(builder, socket, &state),
+                }
+                .map_err(ServeError::Start)?;
+            }
+        }
+        Listen::Unix(path) => {
+            let place = path.display().to_string();
+            builder = listener::unix(builder, path, &state)
+                .map_err(|source| ServeError::Listen { place, source })?;
+        }
+    }
+    let mut admin_address = None;
+    if let Some(admin) = config.admin {
+        let operator = admin::Operator::new(&admin, state.edge.clone(), Arc::clone(&admission));
+        for socket in bind(&admin.host, admin.port, &config.socket)? {
+            admin_address = admin_address.or(socket.local_addr().ok());
+            builder = listener::admin(builder, socket, &operator, state.http)
+                .map_err(ServeError::Start)?;
+        }
+    }
+    let server = builder.run();
+    let handle = server.handle();
+    actix_rt::spawn(async move {
+        if let Err(error) = server.await {
+            log::error!(error:% = error; "the server ended");
+        }
+    });
+    Ok(RunningServer { addresses, admin_address, node, admission, handle })
+}
+
+impl RunningServer {
+    /// Returns the first public address; none on a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.addresses.first().copied()
+    }
+
+    /// Returns all public addresses.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Returns the operator's address.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Returns a door to the node.
+    pub fn node(&self) -> &NodeHandle {
+        &self.node
+    }
+
+    /// Returns how many sockets are open.
+    pub fn connections(&self) -> u64 {
+        self.admission.connections()
+    }
+
+    /// Ends the server: nothing is accepted any more, every client gets what waits for it and a Close
+    /// 1001, and what is then still open is cut.
+    pub async fn stop(self) {
+        self.handle.pause().await;
+        let close_wait = self.node.limits().close_wait;
+        self.node.shut(GOING_AWAY);
+        let all_gone = async {
+            while self.admission.connections() > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
+            log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
+        }
+        self.handle.stop(true).await;
+    }
+}
+
+fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
+    listener::bind(host, port, options)
+        .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
+}
