@@ -49,7 +49,7 @@ impl SecureNode {
     fn stream(&self) -> Stream {
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(Arc::clone(&self.trust), name).unwrap();
-        let tcp = TcpStream::connect(self.node.address).unwrap();
+        let tcp = TcpStream::connect(self.node.address()).unwrap();
         tcp.set_nodelay(true).unwrap();
         Stream::tls(StreamOwned::new(session, tcp))
     }
@@ -121,7 +121,7 @@ fn an_ipv6_address_serves_the_same() {
             port: 0,
         };
     });
-    assert!(node.address.is_ipv6());
+    assert!(node.address().is_ipv6());
     let mut socket = node.connect(MAIN);
     socket.subscribe("six");
     node.trigger(MAIN, "six", "e", "1");

@@ -9,7 +9,7 @@ use crate::support::{Socket, TestNode, eventually};
 
 /// Connects a client whose host takes few bytes that it does not read.
 fn narrow(node: &TestNode) -> Socket {
-    let stream = Stream::connect_narrow(node.address, 4096);
+    let stream = Stream::connect_narrow(node.address(), 4096);
     let mut socket = Socket::upgrade(stream, &target(MAIN), &[]);
     socket.app = MAIN;
     socket.established();

@@ -5,7 +5,7 @@ use std::sync::{LazyLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use micronotifier::config::{EdgeConfig, Listen, LogConfig, LogFormat, ServerConfig};
+use micronotifier::config::{EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig};
 use micronotifier_actors::config::NodeConfig;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ use super::{Api, DEADLINE, Socket, unique};
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct TestNode {
-    pub(crate) address: SocketAddr,
+    address: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -44,6 +44,8 @@ fn configuration() -> ServerConfig {
         tls: None,
         admin: None,
         edge: EdgeConfig::default(),
+        socket: SocketConfig::default(),
+        http: HttpConfig::default(),
         log: LogConfig {
             format: LogFormat::Text,
             level: log::LevelFilter::Off,
@@ -80,9 +82,14 @@ impl TestNode {
         }
     }
 
+    /// Returns the TCP address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.expect("a TCP listener")
+    }
+
     /// Opens a TCP connection.
     pub(crate) fn stream(&self) -> Stream {
-        Stream::connect(self.address)
+        Stream::connect(self.address())
     }
 
     /// Connects a client and waits until it is established.
