@@ -90,7 +90,7 @@ pub struct Trigger {
     /// Connection that gets no copy.
     #[arg(long, value_name = "ID")]
     pub socket_id: Option<String>,
-    /// What to ask of the channel: subscription_count, user_count, or both with a comma.
+    /// Attributes of the channel to ask for, as the API takes them.
     #[arg(long, value_name = "NAMES")]
     pub info: Option<String>,
     /// Channel that gets the event.

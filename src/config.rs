@@ -26,6 +26,8 @@ pub struct ServerConfig {
     pub http: HttpConfig,
     /// How the node logs.
     pub log: LogConfig,
+    /// This is the configuration that is built in: the server says what to try first.
+    pub development: bool,
 }
 
 /// Where the public listener is.

@@ -11,6 +11,7 @@ mod server;
 pub mod settings;
 mod tls;
 pub mod visible;
+mod welcome;
 
-pub use server::{RunningServer, ServeError, serve};
+pub use server::{RunningServer, ServeError, run, serve};
 pub use tls::TlsError;

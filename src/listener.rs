@@ -14,11 +14,11 @@ use std::sync::Arc;
 use actix_codec::{AsyncRead, AsyncWrite, Framed};
 use actix_http::body::BoxBody;
 use actix_http::h1::{Codec, ExpectHandler, H1Service};
-use actix_http::{HttpService, HttpServiceBuilder, Request, Response};
+use actix_http::{HttpService, Request, Response};
 use actix_server::ServerBuilder;
 use actix_service::{
-    IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory,
-    fn_service, map_config,
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service,
+    map_config,
 };
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::App;
@@ -51,7 +51,12 @@ thread_local! {
 impl WorkerState {
     /// Attaches this thread to the node, unless it is.
     fn upgrades(&self) -> Result<Rc<Upgrades>, &'static str> {
-        let attach = || self.edge.node.attach_worker().map_err(|_| "more threads than workers");
+        let attach = || {
+            self.edge
+                .node
+                .attach_worker()
+                .map_err(|_| "more threads than workers")
+        };
         let worker = WORKER.with(|cell| match cell.get() {
             Some(worker) => Ok(worker.clone()),
             None => attach().map(|worker| cell.get_or_init(|| worker).clone()),
@@ -120,7 +125,10 @@ pub(crate) fn admin(
     builder.listen("admin", listener, move || {
         let app = App::new().configure(operator.clone().routes());
         let app = map_config(app.into_factory(), |_| AppConfig::default());
-        http::<TcpStream, _>(limits).h1(app).tcp()
+        HttpService::build()
+            .client_request_timeout(limits.request_head)
+            .h1(app)
+            .tcp()
     })
 }
 
@@ -128,11 +136,7 @@ pub(crate) fn admin(
 ///
 /// # Errors
 /// The last error, if no address can be bound.
-pub(crate) fn bind(
-    host: &str,
-    port: u16,
-    options: &SocketConfig,
-) -> io::Result<Vec<TcpListener>> {
+pub(crate) fn bind(host: &str, port: u16, options: &SocketConfig) -> io::Result<Vec<TcpListener>> {
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     let mut listeners: Vec<TcpListener> = Vec::new();
     let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -146,11 +150,19 @@ pub(crate) fn bind(
             Err(error) => last_error = error,
         }
     }
-    if listeners.is_empty() { Err(last_error) } else { Ok(listeners) }
+    if listeners.is_empty() {
+        Err(last_error)
+    } else {
+        Ok(listeners)
+    }
 }
 
 fn bind_one(address: SocketAddr, options: &SocketConfig) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() && address.ip().is_loopback() {
         socket.set_only_v6(true)?;
@@ -163,18 +175,6 @@ fn bind_one(address: SocketAddr, options: &SocketConfig) -> io::Result<TcpListen
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
-}
-
-/// Begins an HTTP service with the limits on how long a request may take.
-fn http<T, S>(limits: HttpConfig) -> HttpServiceBuilder<T, S, ExpectHandler>
-where
-    S: ServiceFactory<Request, Config = (), Error: Into<Response<BoxBody>> + 'static, InitError: std::fmt::Debug>,
-    <S::Service as Service<Request>>::Future: 'static,
-{
-    HttpService::build()
-        .keep_alive(limits.keep_alive)
-        .client_request_timeout(limits.request_head)
-        .client_disconnect_timeout(limits.request_head)
 }
 
 /// Builds the HTTP service of a public listener: the API for requests, sessions for upgrades.
@@ -207,19 +207,27 @@ where
 {
     let app = App::new().configure(routes(state.edge.clone()));
     let app = map_config(app.into_factory(), |_| AppConfig::default());
-    http(state.http)
+    let limits = state.http;
+    HttpService::build()
+        .keep_alive(limits.keep_alive)
+        .client_request_timeout(limits.request_head)
+        .client_disconnect_timeout(limits.request_head)
         .upgrade(fn_factory(move || {
             let upgrades = state.upgrades();
             async move {
                 let upgrades = upgrades?;
-                Ok(fn_service(move |(request, framed): (Request, Framed<T, Codec>)| {
-                    let upgrades = Rc::clone(&upgrades);
-                    async move {
-                        let parts = framed.into_parts();
-                        upgrades.take(request.head(), S::from(parts.io), parts.read_buf).await;
-                        Ok(())
-                    }
-                }))
+                Ok(fn_service(
+                    move |(request, framed): (Request, Framed<T, Codec>)| {
+                        let upgrades = Rc::clone(&upgrades);
+                        async move {
+                            let parts = framed.into_parts();
+                            upgrades
+                                .take(request.head(), S::from(parts.io), parts.read_buf)
+                                .await;
+                            Ok(())
+                        }
+                    },
+                ))
             }
         }))
         .h1(app)

@@ -244,24 +244,36 @@ mod tests {
 
     /// A pipe that keeps what it gets, and takes nothing while it is stuck.
     #[derive(Clone, Default)]
-    struct Pipe(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Pipe(Arc<PipeEnds>);
+
+    #[derive(Default)]
+    struct PipeEnds {
+        held: Mutex<Held>,
+        moved: Condvar,
+    }
+
+    #[derive(Default)]
+    struct Held {
+        stuck: bool,
+        bytes: Vec<u8>,
+    }
 
     impl Pipe {
         fn stick(&self, stuck: bool) {
-            self.0.0.lock().unwrap().0 = stuck;
-            self.0.1.notify_all();
+            self.0.held.lock().unwrap().stuck = stuck;
+            self.0.moved.notify_all();
         }
 
         fn text(&self) -> String {
-            String::from_utf8(self.0.0.lock().unwrap().1.clone()).unwrap()
+            String::from_utf8(self.0.held.lock().unwrap().bytes.clone()).unwrap()
         }
     }
 
     impl Write for Pipe {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let held = self.0.0.lock().unwrap();
-            let mut held = self.0.1.wait_while(held, |(stuck, _)| *stuck).unwrap();
-            held.1.extend_from_slice(bytes);
+            let held = self.0.held.lock().unwrap();
+            let mut held = self.0.moved.wait_while(held, |held| held.stuck).unwrap();
+            held.bytes.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_server::{Server, ServerHandle};
 use micronotifier_actors::session::effect::Close;
 use micronotifier_actors::{Node, NodeHandle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Listen, ServerConfig, SocketConfig};
 use crate::edge::EdgeState;
@@ -15,9 +16,13 @@ use crate::edge::admin;
 use crate::edge::ws::admission::Admission;
 use crate::listener::{self, WorkerState};
 use crate::tls::{self, TlsError};
+use crate::welcome::Welcome;
 
 /// What a client is told when the node ends and nobody else takes over.
-const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
+const GOING_AWAY: Close = Close {
+    code: 1001,
+    reason: "Server is shutting down",
+};
 /// How long sockets may take to end beyond their own close wait.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// How often the end looks whether all sockets are gone.
@@ -108,7 +113,13 @@ pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
             log::error!(error:% = error; "the server ended");
         }
     });
-    Ok(RunningServer { addresses, admin_address, node, admission, handle })
+    Ok(RunningServer {
+        addresses,
+        admin_address,
+        node,
+        admission,
+        handle,
+    })
 }
 
 impl RunningServer {
@@ -148,7 +159,10 @@ impl RunningServer {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
+        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone)
+            .await
+            .is_err()
+        {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
         }
         self.handle.stop(true).await;
@@ -156,6 +170,34 @@ impl RunningServer {
 }
 
 fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
-    listener::bind(host, port, options)
-        .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
+    listener::bind(host, port, options).map_err(|source| ServeError::Listen {
+        place: format!("{host}:{port}"),
+        source,
+    })
+}
+
+/// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.
+///
+/// # Errors
+/// [`ServeError`] as an I/O error, when the server does not start.
+pub fn run(config: ServerConfig) -> io::Result<()> {
+    let welcome = Welcome::of(&config);
+    actix_rt::System::new().block_on(async move {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let server = serve(config).await.map_err(io::Error::other)?;
+        welcome.say(&server);
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        log::info!(connections = server.connections(); "shutting down");
+        tokio::select! {
+            () = server.stop() => {}
+            // a second signal: at once
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+        Ok(())
+    })
 }

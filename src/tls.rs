@@ -30,7 +30,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// [`TlsError`] names the file or says what does not fit.
-pub fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+pub(crate) fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let in_file = |path: &PathBuf| {
         let path = path.clone();
         move |source| TlsError::File { path, source }
@@ -38,8 +38,8 @@ pub fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)
         .map_err(in_file(&files.certificate))?;
-    let key = PrivateKeyDer::from_pem_file(&files.private_key)
-        .map_err(in_file(&files.private_key))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.private_key).map_err(in_file(&files.private_key))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -1,7 +1,6 @@
 //! What a node is told at its start: checked, immutable, shared by `Arc`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hashbrown::HashMap;
 
@@ -176,13 +175,5 @@ impl NodeConfig {
             limits: NodeLimits::default(),
             workers: 1,
         }
-    }
-
-    /// Returns the activity timeout in whole seconds, at least 1: pusher-js refuses 0.
-    pub fn activity_seconds(&self) -> u64 {
-        self.limits
-            .activity_timeout
-            .max(Duration::from_secs(1))
-            .as_secs()
     }
 }

@@ -92,6 +92,8 @@ pub struct NodeLimits {
     pub activity_timeout: Duration,
     /// Silence after a ping that ends a connection (4201). Source: Pusher.
     pub pong_timeout: Duration,
+    /// How long a client may take to finish a frame that it has begun. Over it: close 1008.
+    pub frame_wait: Duration,
     /// How long a connection may stay unauthorised where the application forbids it (4009). Source: Pusher.
     pub authorization_timeout: Duration,
     /// How long a closed socket may take to accept what is left, before it is cut.
@@ -120,6 +122,7 @@ impl Default for NodeLimits {
             ask: Duration::from_secs(5),
             activity_timeout: Duration::from_mins(2),
             pong_timeout: Duration::from_secs(30),
+            frame_wait: Duration::from_secs(30),
             authorization_timeout: Duration::from_secs(30),
             close_wait: Duration::from_secs(1),
             offline_delay: Duration::from_secs(2),

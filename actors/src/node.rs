@@ -3,7 +3,7 @@
 //! The door keeps the bounds: an event or a command takes a [`Place`](crate::door::Place) here, or is
 //! answered [`NodeError::Busy`], and is never refused afterwards.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, Hash, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -443,7 +443,6 @@ pub(crate) struct Shared {
     apps: Apps,
     limits: NodeLimits,
     clock: Clock,
-    activity_seconds: u64,
     shards: Vec<Shard>,
     attached: AtomicUsize,
     stopping: AtomicBool,
@@ -469,7 +468,6 @@ pub(crate) struct Addresses {
 
 impl Shared {
     fn new(config: NodeConfig) -> Self {
-        let activity_seconds = config.activity_seconds();
         let NodeConfig {
             apps,
             limits,
@@ -485,7 +483,6 @@ impl Shared {
             apps,
             limits,
             clock: Clock::start(),
-            activity_seconds,
             attached: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             channels: AtomicU64::new(0),
@@ -552,7 +549,7 @@ impl Shared {
         clippy::indexing_slicing,
         reason = "the remainder is less than the length, which is never 0"
     )]
-    fn share_of(&self, key: &impl std::hash::Hash) -> &Shard {
+    fn share_of(&self, key: &impl Hash) -> &Shard {
         let mut hasher = self.placement.build_hasher();
         key.hash(&mut hasher);
         let shards = self.shards.len();

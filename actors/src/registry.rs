@@ -10,15 +10,14 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
 use hashbrown::HashMap;
+use tokio::sync::oneshot;
 
-use crate::bridge::{Relay, Relayed};
 use crate::channel::{Answer, ChannelActor, Command, Retire, Route};
-use crate::config::{App, Delivery};
+use crate::config::App;
 use crate::courier::ChannelId;
 use crate::door::post;
 use crate::node::{ChannelFacts, Shared};
 use crate::protocol::{AppId, ChannelKey, ChannelName};
-use tokio::sync::oneshot;
 
 // === Commands ===
 

@@ -76,7 +76,7 @@ impl Follower {
             as_json,
             refused: Vec::new(),
             established: false,
-            activity_timeout: Duration::from_secs(120),
+            activity_timeout: Duration::from_mins(2),
             last_error: None,
         })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awc::error::{ConnectError, SendRequestError};
-use awc::http::{Uri, Version};
+use awc::http::Uri;
 use awc::{Client, Connector};
 use micronotifier_actors::protocol::sign::Credential;
 use rustls::{ClientConfig, RootCertStore};
@@ -113,15 +113,13 @@ impl Target {
     /// Returns a client for this thread's actix runtime.
     pub(super) fn client(&self) -> Result<Client, TargetError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
+        let mut tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(Arc::clone(&self.roots))
             .with_no_client_auth();
-        let connector = Connector::new()
-            .rustls_0_23(Arc::new(tls))
-            // WebSockets are upgrades of HTTP/1.1.
-            .max_http_version(Version::HTTP_11)
-            .timeout(CONNECT);
+        // WebSockets are upgrades of HTTP/1.1. `Connector::max_http_version` would put its own TLS in place of ours.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = Connector::new().rustls_0_23(Arc::new(tls)).timeout(CONNECT);
         Ok(Client::builder()
             .connector(connector)
             .timeout(ANSWER)

@@ -140,19 +140,16 @@ fn check_secret(keys: &Section<'_>, secret: Option<&str>, around: Surroundings) 
 
 fn older(mut keys: Section<'_>, around: Surroundings) -> OlderCredential {
     let credential = credential(&mut keys, around);
-    let until = keys.optional_text("until");
-    let until_unix = until.and_then(|text| match text.parse::<Timestamp>() {
-        Ok(end) => {
-            if end < Timestamp::now() {
-                keys.report()
-                    .warning(&keys.at("until"), "has passed: this key is no longer valid");
-            }
-            Some(end.as_second())
+    let until_unix = keys.optional_text("until").and_then(|text| {
+        let end = text.parse::<Timestamp>();
+        match &end {
+            Err(_) => keys.mistake("until", "must be a time such as 2026-12-31T00:00:00Z"),
+            Ok(end) if *end < Timestamp::now() => keys
+                .report()
+                .warning(&keys.at("until"), "has passed: this key is no longer valid"),
+            Ok(_) => {}
         }
-        Err(_) => {
-            keys.mistake("until", "must be a time such as 2026-12-31T00:00:00Z");
-            None
-        }
+        end.ok().map(Timestamp::as_second)
     });
     keys.finish();
     OlderCredential {

@@ -18,8 +18,9 @@ const NAME: RangeInclusive<i64> = 1..=4096;
 const MESSAGE_BYTES: RangeInclusive<i64> = 256..=16 * 1024 * 1024;
 const HOUR: RangeInclusive<i64> = 1..=3600;
 
-/// Reads `limits` of the node; the timeouts of sessions stand beside it and are left as they are in `defaults`.
-pub(super) fn node(mut keys: Section<'_>, defaults: NodeLimits) -> NodeLimits {
+/// Reads `limits` of the node; the timeouts of sessions stand beside it and come from `timeouts`.
+pub(super) fn node(mut keys: Section<'_>, timeouts: &NodeLimits) -> NodeLimits {
+    let defaults = NodeLimits::default();
     let limits = NodeLimits {
         max_connections: keys.limit("max-connections", &COUNT, defaults.max_connections),
         max_connections_per_address: keys.limit(
@@ -64,9 +65,12 @@ pub(super) fn node(mut keys: Section<'_>, defaults: NodeLimits) -> NodeLimits {
         events_in_flight: keys.number("events-in-flight", &COUNT, defaults.events_in_flight),
         commands_in_flight: keys.number("commands-in-flight", &COUNT, defaults.commands_in_flight),
         ask: keys.seconds("ask-seconds", &(1..=60), defaults.ask),
+        frame_wait: keys.seconds("frame-seconds", &HOUR, defaults.frame_wait),
         close_wait: keys.seconds("close-seconds", &(1..=60), defaults.close_wait),
         offline_delay: keys.seconds("offline-seconds", &(0..=3600), defaults.offline_delay),
-        ..defaults
+        activity_timeout: timeouts.activity_timeout,
+        pong_timeout: timeouts.pong_timeout,
+        authorization_timeout: timeouts.authorization_timeout,
     };
     keys.finish();
     limits

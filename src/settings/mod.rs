@@ -4,6 +4,7 @@ mod application;
 mod limits;
 mod mistake;
 mod relations;
+mod report;
 mod section;
 mod server;
 mod source;
@@ -20,7 +21,8 @@ use crate::config::ServerConfig;
 
 pub use mistake::{Mistake, SettingsErrors};
 
-use section::{Report, Section};
+use report::Report;
+use section::Section;
 
 /// A configuration without mistakes.
 #[derive(Debug, Clone)]
@@ -51,7 +53,10 @@ impl Settings {
         let findings = report.finish();
         match config {
             Some(config) if findings.mistakes.is_empty() => Ok(Self {
-                config,
+                config: ServerConfig {
+                    development: file.is_none(),
+                    ..config
+                },
                 warnings: findings.warnings,
                 unbuilt: findings.unbuilt,
             }),

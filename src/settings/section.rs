@@ -1,87 +1,14 @@
 //! One object of the configuration, read key by key: what is wrong goes to a report, what is absent has a default.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
-use super::mistake::{Mistake, nearest};
+use super::mistake::nearest;
+use super::report::Report;
 use super::source;
-
-/// What the reading of a configuration found.
-#[derive(Default)]
-pub(super) struct Report {
-    mistakes: RefCell<Vec<Mistake>>,
-    warnings: RefCell<Vec<String>>,
-    unbuilt: RefCell<Vec<String>>,
-    known: RefCell<BTreeSet<String>>,
-    unknown: RefCell<Vec<Unknown>>,
-}
-
-/// A key that nobody asked for.
-struct Unknown {
-    path: String,
-    key: String,
-    /// The path of the nearest key beside it.
-    near: Option<String>,
-}
-
-/// A [`Report`] that is complete.
-pub(super) struct Findings {
-    pub(super) mistakes: Vec<Mistake>,
-    pub(super) warnings: Vec<String>,
-    /// Paths of keys that ask for parts that are not built yet.
-    pub(super) unbuilt: Vec<String>,
-}
-
-impl Report {
-    pub(super) fn mistake(&self, place: impl Into<String>, problem: impl Into<String>) {
-        self.mistakes.borrow_mut().push(Mistake {
-            place: place.into(),
-            problem: problem.into(),
-        });
-    }
-
-    pub(super) fn warning(&self, place: &str, text: &str) {
-        self.warnings.borrow_mut().push(format!("{place}: {text}"));
-    }
-
-    /// Returns the paths of all keys that were asked for, `[]` for any index.
-    #[cfg(test)]
-    pub(super) fn known(&self) -> BTreeSet<String> {
-        self.known.borrow().clone()
-    }
-
-    /// Ends the reading. Unknown keys come last: only now all known ones are there to be meant.
-    pub(super) fn finish(self) -> Findings {
-        let known = self.known.into_inner();
-        let mut mistakes = self.mistakes.into_inner();
-        for unknown in self.unknown.into_inner() {
-            let elsewhere = || {
-                let end = format!(".{}", unknown.key);
-                known
-                    .iter()
-                    .find(|path| path.ends_with(&end) || **path == unknown.key)
-            };
-            let meant = match unknown.near.as_ref().or_else(elsewhere) {
-                Some(path) => format!("; did you mean {path}?"),
-                None => String::new(),
-            };
-            mistakes.push(Mistake {
-                place: unknown.path,
-                problem: format!("no such key{meant}"),
-            });
-        }
-        Findings {
-            mistakes,
-            warnings: self.warnings.into_inner(),
-            unbuilt: self.unbuilt.into_inner(),
-        }
-    }
-}
 
 /// One JSON object. Reading a key takes it out; what is left at [`Section::finish`] is unknown.
 pub(super) struct Section<'a> {
@@ -103,12 +30,9 @@ impl<'a> Section<'a> {
 
     /// Reads one element of a list as an object; anything else is a mistake and reads as an empty one.
     pub(super) fn of(path: String, value: Value, report: &'a Report) -> Self {
-        let entries = match value.kind {
-            ValueKind::Table(table) => table,
-            _ => {
-                report.mistake(&path, wrong_type("an object", &value));
-                Map::new()
-            }
+        let ValueKind::Table(entries) = value.kind else {
+            report.mistake(&path, wrong_type("an object", &value));
+            return Self::new(path, Map::new(), report);
         };
         Self::new(path, entries, report)
     }
@@ -133,7 +57,7 @@ impl<'a> Section<'a> {
 
     /// Notes that a key asks for a part that is not built yet.
     pub(super) fn unbuilt(&self, key: &str) {
-        self.report.unbuilt.borrow_mut().push(self.at(key));
+        self.report.unbuilt(self.at(key));
     }
 
     /// Tells whether a key is present and not null.
@@ -156,15 +80,11 @@ impl<'a> Section<'a> {
         let mut unknown: Vec<&String> = self.entries.keys().collect();
         unknown.sort();
         for key in unknown {
-            self.report.unknown.borrow_mut().push(Unknown {
-                path: self.at(key),
-                key: key.clone(),
-                near: nearest(key, &self.known).map(|near| self.at(near)),
-            });
+            let near = nearest(key, &self.known).map(|near| self.at(near));
+            self.report.unknown(self.at(key), key, near);
         }
-        let mut known = self.report.known.borrow_mut();
         for key in &self.known {
-            known.insert(without_indexes(&self.at(key)));
+            self.report.known(&self.at(key));
         }
     }
 
@@ -177,13 +97,11 @@ impl<'a> Section<'a> {
 
     pub(super) fn optional_text(&mut self, key: &str) -> Option<String> {
         let value = self.take(key)?;
-        match value.kind {
-            ValueKind::String(text) => Some(text),
-            _ => {
-                self.mistake(key, wrong_type("a text", &value));
-                None
-            }
-        }
+        let ValueKind::String(text) = value.kind else {
+            self.mistake(key, wrong_type("a text", &value));
+            return None;
+        };
+        Some(text)
     }
 
     pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
@@ -321,17 +239,10 @@ impl<'a> Section<'a> {
     /// Returns a nested object; an empty one if it is absent.
     pub(super) fn section(&mut self, key: &str) -> Self {
         let path = self.at(key);
-        let entries = match self.structured(key) {
-            None => Map::new(),
-            Some(value) => match value.kind {
-                ValueKind::Table(table) => table,
-                _ => {
-                    self.mistake(key, wrong_type("an object", &value));
-                    Map::new()
-                }
-            },
-        };
-        Self::new(path, entries, self.report)
+        match self.structured(key) {
+            Some(value) => Self::of(path, value, self.report),
+            None => Self::new(path, Map::new(), self.report),
+        }
     }
 
     /// Returns the elements of a list with their paths.
@@ -358,17 +269,16 @@ impl<'a> Section<'a> {
     }
 
     fn elements(&self, key: &str, value: Value) -> Vec<(String, Value)> {
-        match value.kind {
-            ValueKind::Array(items) => items
-                .into_iter()
-                .enumerate()
-                .map(|(index, item)| (format!("{}[{index}]", self.at(key)), item))
-                .collect(),
-            _ => {
-                self.mistake(key, wrong_type("a list", &value));
-                Vec::new()
-            }
-        }
+        let ValueKind::Array(items) = value.kind else {
+            self.mistake(key, wrong_type("a list", &value));
+            return Vec::new();
+        };
+        let path = |index| format!("{}[{index}]", self.at(key));
+        items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| (path(index), item))
+            .collect()
     }
 
     /// Returns a list of texts with their paths.
@@ -418,7 +328,7 @@ impl<'a> Section<'a> {
 
     /// Says what was expected and what came. Not for secrets: it quotes short texts.
     fn wrong(&self, key: &str, expected: &str, value: &Value) -> String {
-        let mut text = match &value.kind {
+        let problem = match &value.kind {
             ValueKind::String(text) if text.chars().count() <= 40 => {
                 format!("must be {expected}, not {text:?}")
             }
@@ -426,9 +336,10 @@ impl<'a> Section<'a> {
             _ => wrong_type(expected, value),
         };
         if source::is_environment(value) {
-            text.push_str(&format!(" (from {})", source::variable(&self.at(key))));
+            format!("{problem} (from {})", source::variable(&self.at(key)))
+        } else {
+            problem
         }
-        text
     }
 }
 
@@ -446,21 +357,4 @@ fn wrong_type(expected: &str, value: &Value) -> String {
         ValueKind::Array(_) => "a list",
     };
     format!("must be {expected}, not {found}")
-}
-
-fn without_indexes(path: &str) -> String {
-    let mut plain = String::with_capacity(path.len());
-    let mut inside = false;
-    for character in path.chars() {
-        match character {
-            '[' => {
-                inside = true;
-                plain.push_str("[]");
-            }
-            ']' => inside = false,
-            _ if inside => {}
-            _ => plain.push(character),
-        }
-    }
-    plain
 }

@@ -57,7 +57,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
         .collect();
     let workers = workers(&mut keys);
     let timeouts = timeouts(&mut keys, compatibility);
-    let limits = limits::node(keys.section("limits"), timeouts);
+    let limits = limits::node(keys.section("limits"), &timeouts);
     let socket = socket(keys.section("socket"));
     let http = http(keys.section("http"), relations::body_bytes_for(&apps));
     let log = log(keys.section("log"));
@@ -78,6 +78,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
         socket,
         http,
         log,
+        development: false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use config::{Case, Config, Environment, Map, Value, ValueKind};
 
-use super::section::Report;
+use super::report::Report;
 
 /// The prefix of environment variables; the separator is the same two underscores.
 const PREFIX: &str = "MICRONOTIFIER";
@@ -37,30 +37,31 @@ pub(super) fn read(
         }
     };
     let mut builder = Config::builder().add_source(environment_layer(environment, report));
+    let mut odd = Vec::new();
     for (key, value) in parse_object(&text, &place, report)? {
-        // `config` reads `a.b` and `a[0]` as paths; no key of ours has such a name.
-        if key.contains(['.', '[', ']']) {
-            report.mistake(key, "no such key; nested keys are written as JSON objects");
+        // `config` takes `a.b` and `a[0]` for paths. No key of ours has such a name.
+        if key.is_empty()
+            || !key
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        {
+            odd.push((key, convert(value)));
             continue;
         }
-        builder = match builder.set_default(&key, convert(value)) {
-            Ok(builder) => builder,
-            Err(_) => {
-                report.mistake(key, "no such key");
-                return None;
-            }
-        };
+        builder = builder
+            .set_default(&key, convert(value))
+            .map_err(|error| report.mistake(key, error.to_string()))
+            .ok()?;
     }
-    match builder.build() {
-        Ok(config) => match config.cache.kind {
-            ValueKind::Table(table) => Some(table),
-            _ => Some(Map::new()),
-        },
-        Err(error) => {
-            report.mistake(place, error.to_string());
-            None
-        }
-    }
+    let config = builder
+        .build()
+        .map_err(|error| report.mistake(place, error.to_string()))
+        .ok()?;
+    let ValueKind::Table(mut table) = config.cache.kind else {
+        return Some(Map::new());
+    };
+    table.extend(odd);
+    Some(table)
 }
 
 /// Tells whether a value comes from the environment, where everything is text.

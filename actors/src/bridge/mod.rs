@@ -80,7 +80,10 @@ pub struct Relay {
     pub to_self: bool,
     /// Told when the bridge has taken it for good, or could not.
     pub done: Option<oneshot::Sender<Result<(), BridgeError>>>,
-    /// Held until the bridge is done with it.
+    #[expect(
+        dead_code,
+        reason = "held for its drop, when the bridge is done with it"
+    )]
     pub(crate) place: Option<Place>,
 }
 

@@ -68,6 +68,7 @@ pub(crate) struct Join {
     /// What the connection hears first, in place of `subscription_succeeded`.
     pub(crate) replies: Option<Vec<Frame>>,
     /// Free again when the connection has its answer.
+    #[expect(dead_code, reason = "held for its drop")]
     pub(crate) place: Place,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Comparison is in constant time. No text made here holds a secret or an expected signature.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -82,10 +83,10 @@ pub fn signin_text(socket: SocketId, user_data: &str) -> String {
 ///
 /// `query` are decoded pairs; `auth_signature` is left out here, names are lower-cased, pairs with
 /// equal names keep their order.
-pub fn request_text(method: &str, path: &str, query: &[(String, String)]) -> String {
-    let mut pairs: Vec<(String, &str)> = query
+pub fn request_text<Text: AsRef<str>>(method: &str, path: &str, query: &[(Text, Text)]) -> String {
+    let mut pairs: Vec<(Cow<'_, str>, &str)> = query
         .iter()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+        .map(|(name, value)| (lower_case(name.as_ref()), value.as_ref()))
         .filter(|(name, _)| name != "auth_signature")
         .collect();
     pairs.sort_by(|left, right| left.0.cmp(&right.0));
@@ -99,6 +100,14 @@ pub fn request_text(method: &str, path: &str, query: &[(String, String)]) -> Str
         text.push_str(value);
     }
     text
+}
+
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// Returns the lower-case hex MD5 of a body, which requests carry as `body_md5`.

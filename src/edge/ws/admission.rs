@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use micronotifier_actors::clock::{Clock, Moment};
@@ -53,13 +52,18 @@ pub struct Admitted {
 impl Admission {
     /// Counts from nothing, by the limits of a node and its applications.
     pub fn new(limits: &NodeLimits, apps: &Apps) -> Arc<Self> {
-        let bucket = limits.handshakes_per_second.map(|rate| Mutex::new(Bucket::full(rate)));
+        let bucket = limits
+            .handshakes_per_second
+            .map(|rate| Mutex::new(Bucket::full(rate)));
         Arc::new(Self {
             max_connections: limits.max_connections.unwrap_or_else(by_descriptors),
             max_per_address: limits.max_connections_per_address,
             connections: AtomicU64::new(0),
             by_address: Mutex::default(),
-            by_app: apps.iter().map(|app| (app.id.clone(), AtomicU64::new(0))).collect(),
+            by_app: apps
+                .iter()
+                .map(|app| (app.id.clone(), AtomicU64::new(0)))
+                .collect(),
             bucket,
             clock: Clock::start(),
         })
@@ -79,7 +83,11 @@ impl Admission {
         if !count_up(&self.connections, self.max_connections) {
             return Err(NotAdmitted::Full);
         }
-        let mut admitted = Admitted { admission: Arc::clone(self), address: None, app: None };
+        let mut admitted = Admitted {
+            admission: Arc::clone(self),
+            address: None,
+            app: None,
+        };
         if let (Some(limit), Some(address)) = (self.max_per_address, address) {
             let mut by_address = lock(&self.by_address);
             let count = by_address.entry(address).or_default();
@@ -99,7 +107,9 @@ impl Admission {
 
     /// Returns how many connections an application has.
     pub fn connections_of(&self, app: &AppId) -> u64 {
-        self.by_app.get(app).map_or(0, |count| count.load(Ordering::Relaxed))
+        self.by_app
+            .get(app)
+            .map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -109,7 +119,9 @@ impl Admitted {
     /// # Errors
     /// [`NotAdmitted::AppFull`] when the application is at its quota.
     pub fn join_app(&mut self, app: &App) -> Result<(), NotAdmitted> {
-        let Some(count) = self.admission.by_app.get(&app.id) else { return Ok(()) };
+        let Some(count) = self.admission.by_app.get(&app.id) else {
+            return Ok(());
+        };
         if !count_up(count, app.limits.max_connections.unwrap_or(u64::MAX)) {
             return Err(NotAdmitted::AppFull);
         }
@@ -121,7 +133,11 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.admission.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(count) = self.app.as_ref().and_then(|app| self.admission.by_app.get(app)) {
+        if let Some(count) = self
+            .app
+            .as_ref()
+            .and_then(|app| self.admission.by_app.get(app))
+        {
             count.fetch_sub(1, Ordering::Relaxed);
         }
         if let Some(address) = self.address {
@@ -145,7 +161,11 @@ struct Bucket {
 
 impl Bucket {
     fn full(rate: u32) -> Self {
-        Self { rate, tokens: f64::from(rate), filled: Moment::default() }
+        Self {
+            rate,
+            tokens: f64::from(rate),
+            filled: Moment::default(),
+        }
     }
 
     fn take(&mut self, now: Moment) -> bool {
@@ -163,7 +183,9 @@ impl Bucket {
 
 fn count_up(count: &AtomicU64, limit: u64) -> bool {
     let raise = |count| (count < limit).then_some(count + 1);
-    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).is_ok()
+    count
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise)
+        .is_ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -173,14 +195,20 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Returns how many connections the process has descriptors for.
 fn by_descriptors() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    soft.map_or(u64::MAX, |soft| soft.saturating_sub(SPARE_DESCRIPTORS).max(1))
+    soft.map_or(u64::MAX, |soft| {
+        soft.saturating_sub(SPARE_DESCRIPTORS).max(1)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+    use std::time::Duration;
 
     use micronotifier_actors::protocol::sign::Credential;
 
@@ -208,7 +236,10 @@ mod tests {
         drop(first);
         second.join_app(&app).unwrap();
         drop(second);
-        assert_eq!((admission.connections(), admission.connections_of(&app.id)), (0, 0));
+        assert_eq!(
+            (admission.connections(), admission.connections_of(&app.id)),
+            (0, 0)
+        );
         assert!(lock(&admission.by_address).is_empty());
     }
 

@@ -1,5 +1,9 @@
-//! WebSocket: the opening handshake, the reader of client frames, the writers of control frames.
+//! WebSocket: the opening handshake, the frames of clients, and the sessions behind them.
 
+pub mod admission;
 pub mod control;
 pub mod frame;
 pub mod handshake;
+mod session;
+pub mod stream;
+pub(crate) mod upgrade;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use actix_http::{RequestHead, header};
+use actix_http::RequestHead;
 use bytes::{Bytes, BytesMut};
 use micronotifier_actors::Worker;
 use micronotifier_actors::config::App;
@@ -24,7 +24,7 @@ use super::stream::Stream;
 use super::{control, handshake};
 use crate::edge::EdgeState;
 use crate::edge::origin::Client;
-use crate::edge::query::Query;
+use crate::edge::query::{Plus, Query, percent_decode};
 
 /// How long a refused client may take to read why.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -47,7 +47,11 @@ struct Refusal {
 
 impl Refusal {
     fn new(code: ErrorCode, reason: &'static str) -> Self {
-        Self { code, reason, message: reason.to_owned() }
+        Self {
+            code,
+            reason,
+            message: reason.to_owned(),
+        }
     }
 }
 
@@ -103,9 +107,10 @@ impl Upgrades {
         client: &Client,
         mut admitted: Admitted,
     ) -> Result<(Arc<App>, ClientLibrary, Admitted), Refusal> {
-        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let query = Query::parse(head.uri.query().unwrap_or_default(), Plus::Literal);
+        let parameter = |name| query.as_ref().and_then(|query| query.all(name).next());
         let key = self.key_of(head.uri.path())?;
-        check_protocol(query.first("protocol"))?;
+        check_protocol(parameter("protocol"))?;
         let app = self.edge.node.apps().by_key(&key).filter(|app| {
             // an older key that has ended is a key that nobody knows
             app.credential(&key, self.edge.wall.unix_now()).is_some()
@@ -114,10 +119,17 @@ impl Upgrades {
             let reason = "App key does not exist";
             let shown: String = key.chars().take(100).collect();
             let message = format!("App key {shown} does not exist");
-            Refusal { code: ErrorCode::UnknownApplication, reason, message }
+            Refusal {
+                code: ErrorCode::UnknownApplication,
+                reason,
+                message,
+            }
         })?;
         if !app.enabled {
-            return Err(Refusal::new(ErrorCode::ApplicationDisabled, "Application disabled"));
+            return Err(Refusal::new(
+                ErrorCode::ApplicationDisabled,
+                "Application disabled",
+            ));
         }
         if app.tls_only && !client.secure {
             let reason = "Application only accepts SSL connections, reconnect using wss://";
@@ -129,7 +141,7 @@ impl Upgrades {
         admitted.join_app(app).map_err(|_| {
             Refusal::new(ErrorCode::OverQuota, "Application is over connection quota")
         })?;
-        let library = ClientLibrary::of_query(query.first("client").unwrap_or_default());
+        let library = ClientLibrary::of_query(parameter("client").unwrap_or_default());
         Ok((Arc::clone(app), library, admitted))
     }
 
@@ -138,7 +150,8 @@ impl Upgrades {
         path.strip_prefix(self.edge.edge.path_prefix.as_str())
             .and_then(|path| path.strip_prefix("/app/"))
             .filter(|key| !key.is_empty() && !key.contains('/'))
-            .and_then(crate::edge::query::percent_decode)
+            .and_then(|key| percent_decode(key, Plus::Literal))
+            .map(std::borrow::Cow::into_owned)
             .ok_or_else(|| Refusal::new(ErrorCode::PathNotFound, "Path not found"))
     }
 }
@@ -147,9 +160,10 @@ impl Upgrades {
 fn check_protocol(protocol: Option<&str>) -> Result<(), Refusal> {
     match protocol {
         None | Some("5" | "6" | "7") => Ok(()),
-        Some(_) => {
-            Err(Refusal::new(ErrorCode::UnsupportedProtocol, "Unsupported protocol version"))
-        }
+        Some(_) => Err(Refusal::new(
+            ErrorCode::UnsupportedProtocol,
+            "Unsupported protocol version",
+        )),
     }
 }
 

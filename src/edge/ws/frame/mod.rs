@@ -100,6 +100,16 @@ impl FrameError {
             Self::NotUtf8 => 1007,
         }
     }
+
+    /// Returns the reason of that close.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::TooLong => "message too long",
+            Self::TooManyFragments => "too many fragments",
+            Self::Protocol(rule) => rule,
+            Self::NotUtf8 => "text is not UTF-8",
+        }
+    }
 }
 
 /// Reads the frames of one client. One pointer in size while nothing is unfinished.

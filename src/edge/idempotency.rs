@@ -1,0 +1,386 @@
+//! Answers remembered by `Idempotency-Key`, so that a request repeated after a lost answer is carried out once.
+//!
+//! Keys belong to an application and live for [`LIFE`]. Only answers of success are remembered: what
+//! failed may be tried again with its key. A key that comes again with another request is refused (422).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_web::http::header::HeaderMap;
+use bytes::Bytes;
+use hashbrown::HashMap;
+use micronotifier_actors::clock::Moment;
+use micronotifier_actors::protocol::AppId;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+use super::error::ApiError;
+
+/// How long a key is remembered, from its first request.
+pub const LIFE: Duration = Duration::from_mins(2);
+/// Keys of one application; over it the oldest are forgotten.
+pub const MAX_KEYS: usize = 10_000;
+/// Bytes of remembered answers of one application; over it the oldest are forgotten.
+pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// The longest key, in characters.
+pub const MAX_KEY_CHARS: usize = 255;
+
+const HEADER: &str = "idempotency-key";
+
+/// Returns the key of a request, if it has one.
+///
+/// # Errors
+/// 400 unless it is one header of 1 to [`MAX_KEY_CHARS`] visible ASCII characters.
+pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<Arc<str>>, ApiError> {
+    let mut given = headers.get_all(HEADER);
+    let Some(value) = given.next() else {
+        return Ok(None);
+    };
+    value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=MAX_KEY_CHARS).contains(&key.len()))
+        .filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic()))
+        .filter(|_| given.next().is_none())
+        .map(|key| Some(key.into()))
+        .ok_or(ApiError::invalid("Invalid Idempotency-Key"))
+}
+
+/// What makes two requests the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Digests the name of an endpoint and a body.
+    pub fn of(endpoint: &str, body: &[u8]) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(endpoint.as_bytes());
+        digest.update([0]);
+        digest.update(body);
+        Self(digest.finalize().into())
+    }
+}
+
+/// What is known of a key when a request brings it.
+#[derive(Debug)]
+pub enum Known {
+    /// Nothing: carry the request out, and tell the ticket the answer.
+    New(Ticket),
+    /// The first request is being carried out: wait until it ends, then ask again.
+    Running(Running),
+    /// The answer.
+    Answered(Bytes),
+    /// Another request came with this key.
+    Different,
+}
+
+/// A request that another one is waiting for.
+#[derive(Debug)]
+pub struct Running(watch::Receiver<()>);
+
+impl Running {
+    /// Waits until the request ended, well or not.
+    pub async fn ended(mut self) {
+        // The sender never sends: its drop is the news.
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+/// The right to answer for a key. Dropped without an answer, the key is free again.
+#[derive(Debug)]
+pub struct Ticket {
+    store: Arc<Idempotency>,
+    app: AppId,
+    serial: u64,
+    _running: watch::Sender<()>,
+}
+
+impl Ticket {
+    /// Remembers the answer.
+    pub fn answer(self, answer: Bytes) {
+        self.store.lock().answer(&self.app, self.serial, answer);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.store.lock().abandon(&self.app, self.serial);
+    }
+}
+
+/// The keys of all applications on this node, shared by all workers. Its lock is held for a few
+/// look-ups and never across a wait.
+#[derive(Debug, Default)]
+pub struct Idempotency {
+    inner: Mutex<Inner>,
+}
+
+impl Idempotency {
+    /// Asks for a key, and takes it if it is new.
+    pub fn ask(
+        self: &Arc<Self>,
+        app: &AppId,
+        key: &Arc<str>,
+        request: Fingerprint,
+        now: Moment,
+    ) -> Known {
+        let mut inner = self.lock();
+        let next_serial = inner.next_serial;
+        let keys = inner.apps.entry(app.clone()).or_default();
+        keys.forget_expired(now);
+        if let Some(entry) = keys.find(key) {
+            return match &entry.outcome {
+                _ if entry.request != request => Known::Different,
+                Outcome::Answered(answer) => Known::Answered(answer.clone()),
+                Outcome::Running(running) => Known::Running(Running(running.clone())),
+            };
+        }
+        let (sender, receiver) = watch::channel(());
+        keys.insert(
+            next_serial,
+            Entry {
+                key: Arc::clone(key),
+                since: now,
+                request,
+                outcome: Outcome::Running(receiver),
+            },
+        );
+        inner.next_serial += 1;
+        Known::New(Ticket {
+            store: Arc::clone(self),
+            app: app.clone(),
+            serial: next_serial,
+            _running: sender,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    apps: HashMap<AppId, Keys>,
+    next_serial: u64,
+}
+
+impl Inner {
+    fn answer(&mut self, app: &AppId, serial: u64, answer: Bytes) {
+        if let Some(keys) = self.apps.get_mut(app) {
+            keys.answer(serial, answer);
+        }
+    }
+
+    fn abandon(&mut self, app: &AppId, serial: u64) {
+        let Some(keys) = self.apps.get_mut(app) else {
+            return;
+        };
+        let is_running = keys
+            .by_age
+            .get(&serial)
+            .is_some_and(|entry| matches!(entry.outcome, Outcome::Running(_)));
+        if is_running {
+            keys.remove(serial);
+        }
+    }
+}
+
+/// The keys of one application.
+#[derive(Debug, Default)]
+struct Keys {
+    /// Serials grow, so the first is the oldest.
+    by_age: BTreeMap<u64, Entry>,
+    serials: HashMap<Arc<str>, u64>,
+    answer_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Arc<str>,
+    since: Moment,
+    request: Fingerprint,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Running(watch::Receiver<()>),
+    Answered(Bytes),
+}
+
+impl Outcome {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Running(_) => 0,
+            Self::Answered(answer) => answer.len(),
+        }
+    }
+}
+
+impl Keys {
+    fn find(&self, key: &str) -> Option<&Entry> {
+        self.by_age.get(self.serials.get(key)?)
+    }
+
+    fn insert(&mut self, serial: u64, entry: Entry) {
+        self.serials.insert(Arc::clone(&entry.key), serial);
+        self.by_age.insert(serial, entry);
+        self.forget_over_bounds();
+    }
+
+    fn answer(&mut self, serial: u64, answer: Bytes) {
+        if let Some(entry) = self.by_age.get_mut(&serial) {
+            self.answer_bytes += answer.len();
+            entry.outcome = Outcome::Answered(answer);
+            self.forget_over_bounds();
+        }
+    }
+
+    fn remove(&mut self, serial: u64) {
+        if let Some(entry) = self.by_age.remove(&serial) {
+            self.answer_bytes -= entry.outcome.bytes();
+            self.serials.remove(&entry.key);
+        }
+    }
+
+    fn forget_expired(&mut self, now: Moment) {
+        while let Some((&oldest, entry)) = self.by_age.first_key_value()
+            && now.since(entry.since) >= LIFE
+        {
+            self.remove(oldest);
+        }
+    }
+
+    fn forget_over_bounds(&mut self) {
+        while (self.by_age.len() > MAX_KEYS || self.answer_bytes > MAX_ANSWER_BYTES)
+            && let Some((&oldest, _)) = self.by_age.first_key_value()
+        {
+            self.remove(oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "a test may stop")]
+
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::since_start(Duration::from_secs(seconds))
+    }
+
+    fn ask(store: &Arc<Idempotency>, key: &str, body: &str, now: Moment) -> Known {
+        let request = Fingerprint::of("events", body.as_bytes());
+        store.ask(&AppId::new("1"), &key.into(), request, now)
+    }
+
+    fn run(store: &Arc<Idempotency>, key: &str, answer: &'static str, now: Moment) {
+        match ask(store, key, "body", now) {
+            Known::New(ticket) => ticket.answer(Bytes::from_static(answer.as_bytes())),
+            other => panic!("{key} is known: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_same_answer_again_for_two_minutes() {
+        let store = Arc::default();
+        run(&store, "k", "{}", at(0));
+        assert!(
+            matches!(ask(&store, "k", "body", at(119)), Known::Answered(answer) if answer == "{}")
+        );
+        assert!(matches!(
+            ask(&store, "k", "other", at(119)),
+            Known::Different
+        ));
+        let other_app = store.ask(
+            &AppId::new("2"),
+            &"k".into(),
+            Fingerprint::of("events", b"body"),
+            at(1),
+        );
+        assert!(matches!(other_app, Known::New(_)));
+        assert!(matches!(ask(&store, "k", "body", at(120)), Known::New(_)));
+    }
+
+    #[test]
+    fn a_failure_frees_the_key() {
+        let store = Arc::default();
+        drop(ask(&store, "k", "body", at(0)));
+        assert!(matches!(ask(&store, "k", "other", at(0)), Known::New(_)));
+    }
+
+    #[actix_rt::test]
+    async fn a_duplicate_waits_for_the_first() {
+        let store = Arc::default();
+        let Known::New(ticket) = ask(&store, "k", "body", at(0)) else {
+            panic!("the first is new");
+        };
+        let Known::Running(running) = ask(&store, "k", "body", at(0)) else {
+            panic!("the first is running");
+        };
+        let first = actix_rt::spawn(async move { ticket.answer(Bytes::from_static(b"{}")) });
+        running.ended().await;
+        assert!(first.await.is_ok());
+        assert!(matches!(
+            ask(&store, "k", "body", at(0)),
+            Known::Answered(_)
+        ));
+    }
+
+    #[test]
+    fn the_oldest_keys_go_first() {
+        let store = Arc::default();
+        for index in 0..=MAX_KEYS {
+            run(&store, &index.to_string(), "{}", at(0));
+        }
+        assert!(matches!(
+            ask(&store, "1", "body", at(0)),
+            Known::Answered(_)
+        ));
+        assert!(matches!(ask(&store, "0", "body", at(0)), Known::New(_)));
+    }
+
+    #[test]
+    fn remembered_answers_are_bounded_in_bytes() {
+        let store: Arc<Idempotency> = Arc::default();
+        let large = Bytes::from(vec![b' '; MAX_ANSWER_BYTES / 2]);
+        for key in ["a", "b", "c"] {
+            if let Known::New(ticket) = ask(&store, key, "body", at(0)) {
+                ticket.answer(large.clone());
+            }
+        }
+        assert!(matches!(
+            ask(&store, "c", "body", at(0)),
+            Known::Answered(_)
+        ));
+        assert!(matches!(ask(&store, "a", "body", at(0)), Known::New(_)));
+    }
+
+    #[test]
+    fn keys_are_visible_ascii() {
+        let headers = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(HeaderName::from_static(HEADER), value);
+            }
+            headers
+        };
+        assert_eq!(key_of(&HeaderMap::new()), Ok(None));
+        assert_eq!(key_of(&headers(b"8e03978e")), Ok(Some("8e03978e".into())));
+        assert!(key_of(&headers(&[b'a'; 255])).is_ok());
+        for bad in [&b""[..], b"a b", "é".as_bytes(), &[b'a'; 256]] {
+            assert!(key_of(&headers(bad)).is_err());
+        }
+        let mut twice = headers(b"a");
+        twice.append(
+            HeaderName::from_static(HEADER),
+            HeaderValue::from_static("a"),
+        );
+        assert!(key_of(&twice).is_err());
+    }
+}
