@@ -1,0 +1,112 @@
+//! The program itself, run with a configuration file, its log kept.
+
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+
+use serde_json::Value;
+
+use super::stream::Stream;
+use super::{eventually, unique};
+
+/// Returns a port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Returns a path in the target directory that no other test uses.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    folder.join(format!("{}-{}", std::process::id(), unique(name)))
+}
+
+/// A running program.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    child: Child,
+    port: u16,
+    file: PathBuf,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Configured {
+    /// Starts the program with a configuration file and waits until its port answers.
+    pub(crate) fn start(file: &Value, environment: &[(&str, &str)], port: u16) -> Self {
+        let path = scratch("config.json");
+        std::fs::write(&path, file.to_string()).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_micronotifier"))
+            .arg("-c")
+            .arg(&path)
+            .env_remove("RUST_LOG")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut program = Self {
+            child,
+            port,
+            file: path,
+            log: Some(log),
+        };
+        eventually("the program listens", || {
+            if let Some(status) = program.child.try_wait().unwrap() {
+                panic!("{status}: {}", program.take_log());
+            }
+            TcpStream::connect(program.address()).is_ok()
+        });
+        program
+    }
+
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Opens a TCP connection.
+    pub(crate) fn stream(&self) -> Stream {
+        Stream::connect(self.address())
+    }
+
+    /// Asks the program to end, as an operator does.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end; returns how it ended and what was logged.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let mut ended = None;
+        eventually("the program ends", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        let log = self.take_log();
+        (ended.unwrap(), log)
+    }
+
+    fn take_log(&mut self) -> String {
+        self.log.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Configured {
+    fn drop(&mut self) {
+        // They fail only for a program that has ended and a file that is gone.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_file(&self.file).ok();
+    }
+}
