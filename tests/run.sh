@@ -89,7 +89,7 @@ count() {
             }
         }
         /^[a-z_ -]+: [0-9]+ passed, [0-9]+ failed$/  { n = split($0, word, " "); passed += word[n - 3]; failed += word[n - 1] }
-        END { print passed + 0, failed + 0 }
+        END { print (passed > 0 ? passed : 0), failed + 0 }
     ' "$1"
 }
 

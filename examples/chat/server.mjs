@@ -115,7 +115,7 @@ async function answer(request, response) {
   }
   if (request.method === 'GET' && Object.hasOwn(FILES, pathname)) {
     const [path, type] = FILES[pathname];
-    response.writeHead(200, { 'Content-Type': `${type}; charset=utf-8`, 'Content-Security-Policy': "default-src 'self'; connect-src 'self' ws: wss:" });
+    response.writeHead(200, { 'Content-Type': `${type}; charset=utf-8`, 'Content-Security-Policy': "default-src 'self'; img-src data:; connect-src 'self' ws: wss:" });
     return response.end(await readFile(fileURLToPath(new URL(path, import.meta.url))));
   }
   if (request.method !== 'POST' || !Object.hasOwn(POSTS, pathname)) throw new Refusal(404, 'no such page');

@@ -16,7 +16,7 @@ before(async () => {
   node = await RunningNode.start();
   backend = backendOf(node);
 });
-after(() => node.stop());
+after(() => node?.stop());
 
 /** Connects as Laravel's starter kits do; Laravel calls members `{id, name}`. */
 async function echo(t, broadcaster, options = {}, Client = Pusher) {

@@ -16,7 +16,7 @@ before(async () => {
   node = await RunningNode.start();
   backend = backendOf(node);
 });
-after(() => node.stop());
+after(() => node?.stop());
 
 test('a public channel brings events with their data, in order', async (t) => {
   const clients = new Clients(t, node);

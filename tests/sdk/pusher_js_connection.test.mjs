@@ -14,7 +14,7 @@ before(async () => {
   node = await RunningNode.start();
   backend = backendOf(node);
 });
-after(() => node.stop());
+after(() => node?.stop());
 
 test('a client connects and learns its socket id', async (t) => {
   const clients = new Clients(t, node);

@@ -16,7 +16,7 @@ before(async () => {
   node = await RunningNode.start();
   backend = backendOf(node);
 });
-after(() => node.stop());
+after(() => node?.stop());
 
 test('what the backend encrypts the client reads, and the wire carries neither word nor key', async (t) => {
   const clients = new Clients(t, node);

@@ -13,7 +13,7 @@ before(async () => {
   node = await RunningNode.start();
   backend = backendOf(node);
 });
-after(() => node.stop());
+after(() => node?.stop());
 
 async function signedIn(clients, user, more = {}) {
   const client = await clients.connect({ user, ...more });

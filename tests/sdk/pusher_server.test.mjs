@@ -16,7 +16,7 @@ before(async () => {
   node = await RunningNode.start();
   backend = backendOf(node);
 });
-after(() => node.stop());
+after(() => node?.stop());
 
 test('trigger answers 200 {} and reaches every channel named', async (t) => {
   const clients = new Clients(t, node);

@@ -19,7 +19,7 @@ before(async () => {
   node = await RunningNode.start();
   backend = backendOf(node);
 });
-after(() => node.stop());
+after(() => node?.stop());
 
 async function open(t, query, key = APP.key) {
   const socket = await RawSocket.open(node, key, query);

@@ -13,7 +13,7 @@ const PAYLOAD = '{"message":"<hello> & wörld/1"}';
 
 let node;
 before(async () => { node = await RunningNode.start(); });
-after(() => node.stop());
+after(() => node?.stop());
 
 /** Returns all query parameters of a request, `auth_signature` last. Signed: sorted names, bare values. */
 function signed(method, path, own, body) {

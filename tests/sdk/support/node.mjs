@@ -60,16 +60,17 @@ export class RunningNode {
   async restart() {
     this.#output = '';
     const child = spawn(BINARY, ['-c', join(this.#directory, 'config.json')], { stdio: ['ignore', 'pipe', 'pipe'] });
-    const failed = new Promise((_, reject) => {
-      child.once('error', (error) => reject(new Error(`${BINARY}: ${error.message}`)));
-      child.once('exit', (code, signal) => reject(new Error(`the node ended (${signal ?? code}):\n${this.#output}`)));
-    });
-    failed.catch(() => {}); // an end that nobody waits for is no failure: tests stop nodes
+    let ended;
+    child.once('error', (error) => { ended = `${BINARY}: ${error.message}`; });
+    child.once('exit', (code, signal) => { ended = `the node ended (${signal ?? code}):\n${this.#output}`; });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (text) => { this.#output += text; });
     }
     this.#process = child;
-    await Promise.race([failed, eventually('GET /up to answer 200', () => this.#isUp())]);
+    await eventually('GET /up to answer 200', () => {
+      if (ended) throw new Error(ended);
+      return this.#isUp();
+    });
   }
 
   async #isUp() {
