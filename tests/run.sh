@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
+# Usage: tests/run.sh [PART…]     parts: lints cargo build sdk python autobahn fuzz; all of them without an argument.
+# Nothing is skipped: what is missing and cannot be installed fails its part.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly FUZZ_SECONDS=30
+readonly ALL_PARTS=(lints cargo build sdk python autobahn fuzz)
+
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+logs=$target/tests
+venv=$logs/venv
+export MICRONOTIFIER_BIN=${MICRONOTIFIER_BIN:-$target/release/micronotifier}
+export CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
+
+# --- The parts. Each runs in a shell of its own and stops at its first error. ---
+
+lints() {
+    local broken=0
+    check formatting cargo fmt --all --check || broken=1
+    check clippy cargo clippy --workspace --all-targets --locked -- -D warnings || broken=1
+    check documentation env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || broken=1
+    return "$broken"
+}
+
+cargo_tests() { cargo test --workspace --locked --no-fail-fast; }
+
+build() { check "release build" cargo build --release --locked; }
+
+sdk() {
+    need node "Node.js 20 or later"
+    need npm "npm"
+    [[ -x $CHROMIUM ]] || install_packages chromium
+    npm ci --prefix tests/sdk
+    npm ci --prefix examples/chat
+    npm test --prefix tests/sdk
+}
+
+python_tests() {
+    need python3 "Python 3.9 or later"
+    [[ -x $venv/bin/python ]] || python3 -m venv "$venv" || {
+        install_packages python3-venv
+        python3 -m venv --clear "$venv"
+    }
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/sdk/python/requirements.txt
+    "$venv/bin/python" -m unittest discover --verbose --start-directory tests/sdk/python
+}
+
+autobahn() { tests/autobahn/run.sh; }
+
+fuzz() { tests/fuzz/run.sh "$FUZZ_SECONDS"; }
+
+# --- What the parts use ---
+
+need() { command -v "$1" >/dev/null || { echo "$2 is missing: no $1 in PATH"; exit 1; }; }
+
+install_packages() {
+    local as_root=()
+    [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
+    "${as_root[@]}" apt-get update --quiet
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends "$@"
+}
+
+# Runs a command that is one check by itself.
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        echo "$name: 1 passed, 0 failed"
+    else
+        echo "$name: 0 passed, 1 failed"
+        return 1
+    fi
+}
+
+# Reads a part's output and prints how many passed and failed; what was skipped or cancelled has not passed.
+count() {
+    awk '
+        /^test result:/                              { passed += $4; failed += $6 }        # cargo test
+        /^ℹ pass [0-9]+$/                            { passed += $3 }                      # node --test
+        /^ℹ (fail|cancelled|skipped|todo) [0-9]+$/   { failed += $3 }
+        /^Ran [0-9]+ tests? in /                     { passed += $2 }                      # unittest
+        /^FAILED \(|^OK \(/ {
+            while (match($0, /(failures|errors|skipped)=[0-9]+/)) {
+                split(substr($0, RSTART, RLENGTH), pair, "=")
+                failed += pair[2]; passed -= pair[2]
+                $0 = substr($0, RSTART + RLENGTH)
+            }
+        }
+        /^[a-z_ -]+: [0-9]+ passed, [0-9]+ failed$/  { n = split($0, word, " "); passed += word[n - 3]; failed += word[n - 1] }
+        END { print (passed > 0 ? passed : 0), failed + 0 }
+    ' "$1"
+}
+
+# Runs one part, shows and keeps its output, and adds its line to the summary.
+run_part() {
+    local name=$1 function=$2 log=$logs/$1.log status passed failed started=$SECONDS
+    printf '\n=== %s ===\n' "$name"
+    set +e # not `if`: errors inside a condition would not stop the part
+    (
+        set -e
+        "$function"
+    ) 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    set -e
+    read -r passed failed < <(count "$log")
+    if ((passed == 0 || (status != 0 && failed == 0))); then failed=$((failed + 1)); fi
+    total_passed=$((total_passed + passed))
+    total_failed=$((total_failed + failed))
+    summary+=("$(printf '%-9s %5d passed, %d failed  (%d s)' "$name" "$passed" "$failed" $((SECONDS - started)))")
+}
+
+total_passed=0
+total_failed=0
+summary=()
+mkdir -p "$logs"
+(($# > 0)) || set -- "${ALL_PARTS[@]}"
+for part in "$@"; do
+    case $part in
+        lints | build | sdk | autobahn | fuzz) run_part "$part" "$part" ;;
+        cargo | python) run_part "$part" "${part}_tests" ;;
+        *) echo "no such part: $part (there are: ${ALL_PARTS[*]})"; exit 64 ;;
+    esac
+done
+
+printf '\n=== summary ===\n'
+printf '%s\n' "${summary[@]}"
+printf '%d passed, %d failed\n' "$total_passed" "$total_failed"
+((total_failed == 0))
