@@ -9,7 +9,7 @@ import { backendOf } from './support/backend.mjs';
 import { startChat } from './support/chat.mjs';
 import { RECONNECT_MS } from './support/client.mjs';
 import { APP, RunningNode } from './support/node.mjs';
-import { DEADLINE_MS, within } from './support/wait.mjs';
+import { DEADLINE_MS, eventually, within } from './support/wait.mjs';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const IN_PAGE = fileURLToPath(new URL('support/in_page.js', import.meta.url));
@@ -46,7 +46,10 @@ async function visit(t) {
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(error.message));
   t.after(() => assert.deepEqual(complaints, []));
-  await page.goto(chat.url);
+  // Right after tests with ten thousand sockets the machine may have no port left for a moment.
+  await eventually('the page', () => page.goto(chat.url).catch((error) => {
+    if (!error.message.includes('ERR_ADDRESS_INVALID')) throw error;
+  }));
   return page;
 }
 

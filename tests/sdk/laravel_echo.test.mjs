@@ -55,14 +55,16 @@ for (const broadcaster of ['pusher', 'reverb']) {
   test(`${broadcaster}: a private channel, whispers, and events to others`, async (t) => {
     const [ann, bob] = [await echo(t, broadcaster), await echo(t, broadcaster)];
     const heard = new Inbox('whispers');
-    const events = new Inbox('events');
-    const annRoom = await joined(ann.private('room').listen('Posted', (data) => events.put(['ann', data])));
-    await joined(bob.private('room').listenForWhisper('typing', heard.put).listen('Posted', (data) => events.put(['bob', data])));
+    const [toAnn, toBob] = [new Inbox('events of Ann'), new Inbox('events of Bob')];
+    const annRoom = await joined(ann.private('room').listen('Posted', toAnn.put));
+    await joined(bob.private('room').listenForWhisper('typing', heard.put).listen('Posted', toBob.put));
     annRoom.whisper('typing', { name: 'Ann' });
     assert.deepEqual(await heard.take(), { name: 'Ann' });
     // toOthers(): Laravel passes the header X-Socket-ID on as socket_id.
     await backend.trigger('private-room', 'App\\Events\\Posted', { n: 1 }, { socket_id: ann.socketId() });
-    assert.deepEqual(await events.take(), ['bob', { n: 1 }]);
+    await backend.trigger('private-room', 'App\\Events\\Posted', { n: 2 });
+    assert.deepEqual([await toBob.take(), await toBob.take()], [{ n: 1 }, { n: 2 }]);
+    assert.deepEqual(await toAnn.take(), { n: 2 });
   });
 
   test(`${broadcaster}: check 123: here, joining, leaving`, async (t) => {

@@ -54,7 +54,13 @@ class NodeTest(unittest.TestCase):
         directory = tempfile.TemporaryDirectory(prefix="micronotifier-sdk-")
         cls.addClassCleanup(directory.cleanup)
         app = {"name": "testapp", "id": APP_ID, "key": KEY, "secret": SECRET, "client-events": True}
-        config = {"host": "127.0.0.1", "port": cls.port, "admin-port": 0, "applications": [app]}
+        config = {
+            "host": "127.0.0.1",
+            "port": cls.port,
+            "admin-port": 0,
+            "log": {"level": "warn"},
+            "applications": [app],
+        }
         path = pathlib.Path(directory.name, "config.json")
         path.write_text(json.dumps(config))
         process = subprocess.Popen([BINARY, "-c", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -43,6 +43,7 @@ export class RunningNode {
       host: node.host,
       port: node.port,
       'admin-port': 0,
+      log: { level: 'warn' },
       applications: [APP, COUNTED_APP],
       ...overrides,
     };
