@@ -206,14 +206,13 @@ impl Handler<Enter> for Users {
         let SignIn {
             user,
             watchlist,
-            reply,
+            mut replies,
         } = sign_in;
         let realm = self.realms.entry(app.id.clone()).or_default();
         let came_online = realm.enter(seat.socket, &user);
         if came_online {
             self.tell_watchers(&app, &user, &Frame::watchlist_events(&[user.clone()], &[]));
         }
-        let mut replies = vec![reply];
         if app.watchlist {
             let realm = self.realms.entry(app.id.clone()).or_default();
             let watcher = Watcher {
