@@ -232,7 +232,6 @@ fn names_are_checked() {
         &"a".repeat(165),
         "bad name!",
         "#x",
-        "",
         "private-a:b",
         " private-a",
         "private-\u{430}",
@@ -249,6 +248,11 @@ fn names_are_checked() {
             )
         );
     }
+    assert_eq!(
+        Client::open().text(&subscribe("", None, None)),
+        [error("Invalid channel name ")],
+        "no frame names the empty channel"
+    );
 }
 
 #[test]
