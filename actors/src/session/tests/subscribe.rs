@@ -232,7 +232,6 @@ fn names_are_checked() {
         &"a".repeat(165),
         "bad name!",
         "#x",
-        "",
         "private-a:b",
         " private-a",
         "private-\u{430}",
@@ -249,6 +248,12 @@ fn names_are_checked() {
             )
         );
     }
+}
+
+#[test]
+fn no_frame_names_an_empty_channel() {
+    let answer = Client::open().text(&subscribe("", Some(A1), None));
+    assert_eq!(answer, [error("Invalid channel name ")]);
 }
 
 #[test]
