@@ -53,6 +53,7 @@ fn configuration() -> ServerConfig {
             format: LogFormat::Text,
             level: log::LevelFilter::Off,
         },
+        development: false,
     }
 }
 
