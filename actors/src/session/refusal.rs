@@ -145,7 +145,9 @@ pub(super) fn subscription(
         | SubscribeError::Channel(_) => Cow::Borrowed(channel),
     };
     let message = subscription_text(cause, &channel);
-    if let Some((kind, status)) = kind_and_status(cause).filter(|_| !channel.is_empty()) {
+    // no frame ever names an empty channel: some clients would look for one
+    let told = kind_and_status(cause).filter(|_| !channel.is_empty());
+    if let Some((kind, status)) = told {
         let frame = Frame::subscription_error(&channel, kind, &message, status);
         effects.push(Effect::Send(frame));
         effects.push(error(&message));

@@ -256,6 +256,12 @@ fn names_are_checked() {
 }
 
 #[test]
+fn no_frame_names_an_empty_channel() {
+    let answer = Client::open().text(&subscribe("", Some(A1), None));
+    assert_eq!(answer, [error("Invalid channel name ")]);
+}
+
+#[test]
 fn a_connection_has_a_limit_of_channels() {
     let mut client = Client::with(|_, limits| limits.channels_per_connection = 2);
     client.text(&subscribe("b", None, None));
