@@ -358,6 +358,18 @@ impl Lanes {
 
     /// Takes `count` written bytes off the lanes; a frame that is partly out becomes the begun one.
     fn advance(&mut self, mut count: usize, now: Tick) {
+        // whole data frames, which nearly all writes are made of: no clone of their buffers
+        while self.begun.is_none() && self.control.is_empty() {
+            let Some(length) = self.data.front().map(|queued| queued.frame.len()) else {
+                break;
+            };
+            if length > count {
+                break;
+            }
+            count -= length;
+            self.bytes -= length;
+            self.data.pop_front();
+        }
         while count > 0 {
             let Some(next) = self.pop(now) else { return };
             if count < next.frame.len() {
