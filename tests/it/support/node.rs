@@ -5,7 +5,9 @@ use std::sync::{LazyLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use micronotifier::config::{EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig};
+use micronotifier::config::{
+    EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig,
+};
 use micronotifier_actors::config::NodeConfig;
 use serde_json::json;
 use tokio::sync::oneshot;
