@@ -20,7 +20,6 @@ use super::{Api, DEADLINE, Socket, unique};
 #[derive(Debug)]
 pub(crate) struct TestNode {
     address: Option<SocketAddr>,
-    pub(crate) admin: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,6 +38,7 @@ fn configuration() -> ServerConfig {
     node.limits.handshakes_per_second = None;
     ServerConfig {
         node,
+        development: false,
         listen: Listen::Tcp {
             host: "127.0.0.1".to_owned(),
             port: 0,
@@ -67,18 +67,15 @@ impl TestNode {
                 let server = micronotifier::serve(config)
                     .await
                     .expect("the server starts");
-                started
-                    .send((server.address(), server.admin_address()))
-                    .expect("the test waits");
+                started.send(server.address()).expect("the test waits");
                 // An error means that the test is gone, which is a reason to stop as well.
                 stopped.await.ok();
                 server.stop().await;
             });
         });
-        let (address, admin) = addresses.recv_timeout(DEADLINE).expect("the server starts");
+        let address = addresses.recv_timeout(DEADLINE).expect("the server starts");
         Self {
             address,
-            admin,
             stop: Some(stop),
             thread: Some(thread),
         }
