@@ -84,7 +84,7 @@ pub struct Node {
 
 impl Node {
     /// Makes a node of one process alone. It serves once `config.workers` threads have called
-    /// [`Self::attach_worker`].
+    /// [`NodeHandle::attach_worker`].
     pub fn start(config: NodeConfig) -> Self {
         Self {
             handle: NodeHandle {

@@ -1,6 +1,6 @@
 //! A bridge between nodes of one process: what embedders and tests use where no broker is.
 //!
-//! Each node has its own [`LoopbackBridge`] actor; all of them share a [`Hub`], which gives every
+//! Each node has its own `LoopbackBridge` actor; all of them share a [`Hub`], which gives every
 //! channel one order. The hub's lock is held only while events are put into mailboxes. Started on an
 //! arbiter of its own; what it is told is bounded by the places of events and by live channels.
 

@@ -155,3 +155,33 @@ fn every_key_is_in_the_full_file_and_in_the_documentation() {
         );
     }
 }
+
+#[test]
+fn the_readme_has_the_limits_of_the_documentation() {
+    let read =
+        |file: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let (manual, readme) = (read("docs/configuration.md"), read("README.md"));
+    let limits = [
+        "limits.",
+        "applications[].limits.",
+        "socket.",
+        "http.",
+        "activity-",
+        "pong-",
+        "authorization-",
+    ];
+    let rows: Vec<&str> = manual
+        .lines()
+        .filter(|line| {
+            line.strip_prefix("| `")
+                .is_some_and(|key| limits.iter().any(|prefix| key.starts_with(prefix)))
+        })
+        .collect();
+    assert!(rows.len() > 35, "{rows:#?}");
+    for row in rows {
+        assert!(
+            readme.contains(row),
+            "README.md lacks, or has otherwise: {row}"
+        );
+    }
+}
