@@ -9,6 +9,7 @@ mod desk;
 mod door;
 mod lifeline;
 pub mod limits;
+pub mod metrics;
 mod node;
 mod outbox;
 pub mod protocol;
