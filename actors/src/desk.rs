@@ -102,8 +102,11 @@ impl Desk {
     pub fn open(&self, outbox: Rc<Outbox>) -> Seat {
         let socket = outbox.socket();
         outbox.metrics().connections_opened.add(1);
-        let _alive = self.metrics.actors.sessions.enter();
-        let slot = self.outboxes.borrow_mut().insert(Seated { outbox, _alive });
+        let seated = Seated {
+            outbox,
+            _alive: self.metrics.actors.sessions.enter(),
+        };
+        let slot = self.outboxes.borrow_mut().insert(seated);
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         self.by_socket.borrow_mut().insert(socket, slot);
         Seat {
