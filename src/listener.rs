@@ -124,7 +124,7 @@ pub(crate) fn admin(
     let operator = operator.clone();
     builder.listen("admin", listener, move || {
         let app = App::new().configure(operator.clone().routes());
-        let app = map_config(app.into_factory(), |_| AppConfig::default());
+        let app = map_config(app.into_factory(), |()| AppConfig::default());
         HttpService::build()
             .client_request_timeout(limits.request_head)
             .h1(app)
@@ -178,6 +178,10 @@ fn bind_one(address: SocketAddr, options: &SocketConfig) -> io::Result<TcpListen
 }
 
 /// Builds the HTTP service of a public listener: the API for requests, sessions for upgrades.
+#[expect(
+    clippy::type_complexity,
+    reason = "the services inside have types that cannot be named"
+)]
 fn public<T, S>(
     state: WorkerState,
 ) -> H1Service<
@@ -206,7 +210,7 @@ where
     S: Stream + From<T>,
 {
     let app = App::new().configure(routes(state.edge.clone()));
-    let app = map_config(app.into_factory(), |_| AppConfig::default());
+    let app = map_config(app.into_factory(), |()| AppConfig::default());
     let limits = state.http;
     HttpService::build()
         .keep_alive(limits.keep_alive)

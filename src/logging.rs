@@ -51,6 +51,8 @@ pub fn start(config: LogConfig) -> io::Result<Logging> {
     let mut builder = Builder::new();
     builder
         .filter_level(config.level)
+        // its life cycle is ours, and told in our words
+        .filter_module("actix_server", config.level.min(log::LevelFilter::Warn))
         .parse_env("RUST_LOG")
         .target(Target::Pipe(Box::new(queue.clone())))
         .write_style(if colours {

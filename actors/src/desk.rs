@@ -159,11 +159,11 @@ impl Desk {
         }
     }
 
-    /// Asks for [`Notice::Tick`] at a moment. A session has one such wish at a time.
+    /// Asks for [`Notice::Tick`] at the first tick from a moment on, never before it. A session has one
+    /// such wish at a time.
     pub fn wake_at(&self, seat: Seat, moment: Moment) {
-        let wait = moment.since(self.now()).as_millis() / TICK.as_millis() + 1;
-        let wait = Tick::try_from(wait).unwrap_or(Tick::MAX / 2);
-        let due = self.tick.get().saturating_add(wait);
+        let due = moment.elapsed().as_nanos().div_ceil(TICK.as_nanos());
+        let due = Tick::try_from(due).unwrap_or(Tick::MAX);
         self.wheel
             .borrow_mut()
             .entry(due)

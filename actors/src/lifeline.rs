@@ -8,11 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// State behind the closure may be inconsistent after a panic, which is why the caller must not go on
 /// using it.
 pub(crate) fn contain<R>(who: &'static str, command: impl FnOnce() -> R) -> Option<R> {
-    match catch_unwind(AssertUnwindSafe(command)) {
-        Ok(result) => Some(result),
-        Err(_) => {
-            log::error!(actor = who; "a command panicked");
-            None
-        }
+    let result = catch_unwind(AssertUnwindSafe(command)).ok();
+    if result.is_none() {
+        log::error!(actor = who; "a command panicked");
     }
+    result
 }

@@ -3,7 +3,7 @@
 //! The door keeps the bounds: an event or a command takes a [`Place`](crate::door::Place) here, or is
 //! answered [`NodeError::Busy`], and is never refused afterwards.
 
-use std::hash::{BuildHasher as _, Hash, Hasher as _};
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -586,10 +586,8 @@ impl Shared {
         reason = "the remainder is less than the length, which is never 0"
     )]
     fn share_of(&self, key: &impl Hash) -> &Shard {
-        let mut hasher = self.placement.build_hasher();
-        key.hash(&mut hasher);
-        let shards = self.shards.len();
-        let index = usize::try_from(hasher.finish() % shards as u64).unwrap_or_default();
+        let shards = self.shards.len() as u64;
+        let index = usize::try_from(self.placement.hash_one(key) % shards).unwrap_or_default();
         &self.shards[index]
     }
 

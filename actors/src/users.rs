@@ -111,7 +111,11 @@ impl Users {
         };
         if realm.connections.get(user) == Some(&0) {
             realm.connections.remove(user);
-            self.tell_watchers(app, user, &Frame::watchlist_events(&[], &[user.clone()]));
+            self.tell_watchers(
+                app,
+                user,
+                &Frame::watchlist_events(&[], std::slice::from_ref(user)),
+            );
         }
         if self.realms.get(&app.id).is_some_and(Realm::is_empty) {
             self.realms.remove(&app.id);
@@ -209,14 +213,17 @@ impl Handler<Enter> for Users {
         let SignIn {
             user,
             watchlist,
-            reply,
+            mut replies,
         } = sign_in;
         let realm = self.realms.entry(app.id.clone()).or_default();
         let came_online = realm.enter(seat.socket, &user);
         if came_online {
-            self.tell_watchers(&app, &user, &Frame::watchlist_events(&[user.clone()], &[]));
+            self.tell_watchers(
+                &app,
+                &user,
+                &Frame::watchlist_events(std::slice::from_ref(&user), &[]),
+            );
         }
-        let mut replies = vec![reply];
         if app.watchlist {
             let realm = self.realms.entry(app.id.clone()).or_default();
             let watcher = Watcher {
@@ -269,6 +276,8 @@ impl Handler<Exit> for Users {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
     use super::*;
 
     fn user(id: &str) -> UserId {

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use crate::support::apps::{COUNTED, MAIN};
 use crate::support::http::{Answer, Connection};
-use crate::support::process::free_port;
 use crate::support::stream::Stream;
 use crate::support::{Call, DEADLINE, TestNode};
 
@@ -18,7 +17,7 @@ fn start(token: &str, adjust: impl FnOnce(&mut ServerConfig)) -> TestNode {
         adjust(config);
         config.admin = Some(AdminConfig {
             host: "127.0.0.1".to_owned(),
-            port: free_port(),
+            port: 0,
             token: token.to_owned(),
         });
     })

@@ -10,6 +10,15 @@ use crate::support::apps::{COUNTED, MAIN, TestApp};
 use crate::support::http::Answer;
 use crate::support::{Api, Call, TestNode, eventually, shared};
 
+/// Sends a request on a connection of its own: a refused signature ends the connection.
+fn call(call: &Call) -> Answer {
+    shared().api(MAIN).call(call)
+}
+
+fn ask(request: &[u8]) -> Answer {
+    shared().api(MAIN).connection.ask(request)
+}
+
 fn event() -> Call {
     Call::post(
         MAIN,
@@ -50,13 +59,12 @@ fn check_075_a_wrong_secret_is_refused_and_the_text_to_sign_is_told() {
 
 #[test]
 fn check_076_a_timestamp_holds_for_600_seconds_both_ways() {
-    let mut api = shared().api(MAIN);
     for offset in [-601, 601, -100_000] {
-        let message = api.call(&event().at(unix_now() + offset)).error(401);
+        let message = call(&event().at(unix_now() + offset)).error(401);
         assert!(message.starts_with("Timestamp expired"), "{message}");
     }
     for offset in [-598, 598] {
-        let answer = api.call(&event().at(unix_now() + offset));
+        let answer = call(&event().at(unix_now() + offset));
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 }
@@ -102,19 +110,17 @@ fn check_079_parameters_may_stand_in_any_order_and_be_escaped() {
 
 #[test]
 fn check_080_applications_are_told_apart() {
-    let mut api = shared().api(MAIN);
     let unknown = event().on_path("/apps/nobody/events");
-    api.call(&unknown).error(404);
+    call(&unknown).error(404);
     let foreign = Call {
         app: COUNTED,
         ..event()
     };
-    api.call(&foreign).error(401);
+    call(&foreign).error(401);
 }
 
 #[test]
 fn each_missing_parameter_has_its_answer() {
-    let mut api = shared().api(MAIN);
     let without = |name: &str| {
         let mut pairs = event().signed_query();
         pairs.retain(|(pair, _)| pair != name);
@@ -126,7 +132,7 @@ fn each_missing_parameter_has_its_answer() {
         ("auth_timestamp", "Timestamp required"),
         ("auth_signature", "Invalid signature"),
     ] {
-        let message = api.connection.ask(&without(name)).error(401);
+        let message = ask(&without(name)).error(401);
         assert!(message.starts_with(text), "{message}");
     }
     let version = event().with("auth_version", "2.0");
@@ -134,7 +140,7 @@ fn each_missing_parameter_has_its_answer() {
     pairs.retain(|pair| pair != &("auth_version".to_owned(), "1.0".to_owned()));
     let signature = MAIN.sign(&version.text_to_sign(&pairs));
     let query = format!("{}&auth_signature={signature}", joined(&pairs));
-    let message = api.connection.ask(&version.bytes_with(&query)).error(401);
+    let message = ask(&version.bytes_with(&query)).error(401);
     assert_eq!(message, "Version not supported");
 }
 

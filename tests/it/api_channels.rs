@@ -24,10 +24,10 @@ fn check_089_presence_channels_are_listed_with_distinct_users() {
         shared().connect(MAIN),
         shared().connect(MAIN),
     ];
+    sockets[0].subscribe(&unique("public-list"));
     for (user, socket) in ["1", "1", "2"].iter().zip(&mut sockets) {
         socket.join(&channel, user);
     }
-    sockets[0].subscribe(&unique("public-list"));
     let answer = get(
         "/channels",
         &[("filter_by_prefix", &prefix), ("info", "user_count")],

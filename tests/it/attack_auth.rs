@@ -168,6 +168,8 @@ fn attack_s18_members_have_ids_of_a_sane_size() {
         json!({"user_id": {}}),
         json!({"user_id": []}),
         json!({"user_id": true}),
+        // Browsers keep members in an object by id.
+        json!({"user_id": "__proto__"}),
         json!({"user_id": "1", "user_info": {"a": "b".repeat(1025)}}),
     ] {
         let data = data.to_string();
@@ -177,15 +179,6 @@ fn attack_s18_members_have_ids_of_a_sane_size() {
     }
     let longest = "a".repeat(128);
     assert_eq!(socket.join(&channel, &longest)["ids"], json!([longest]));
-}
-
-#[test]
-fn attack_s18_ids_that_mean_something_elsewhere_are_plain_text() {
-    let channel = unique("presence-prototype");
-    let mut socket = shared().connect(MAIN);
-    let snapshot = socket.join(&channel, "__proto__");
-    assert_eq!(snapshot["ids"], json!(["__proto__"]));
-    assert!(snapshot["hash"].get("__proto__").is_some(), "{snapshot}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn attack_s41_every_log_line_parses_and_none_holds_a_secret() {
     provoke(program.stream(), &call.bytes());
     socket.expect(json!({"event": "\r\n\u{1b}]0;x\u{7}", "channel": "private-logged", "data": "payload-of-a-backend"}));
     Socket::upgrade(program.stream(), "/app/%0d%0a%1b%5b31mkey?protocol=7", &[])
-        .expect_rejection(4001);
+        .expect_error(Some(4001));
     let agent = b"GET /up HTTP/1.1\r\nHost: node\r\nUser-Agent: \x1b[31m\"}\\\r\n\r\n";
     provoke(program.stream(), agent);
     let reason = crate::support::frame::close_payload(4999, "\r\n\u{1b}[31mreason");

@@ -7,8 +7,9 @@ import { chromium } from 'playwright-core';
 
 import { backendOf } from './support/backend.mjs';
 import { startChat } from './support/chat.mjs';
+import { RECONNECT_MS } from './support/client.mjs';
 import { APP, RunningNode } from './support/node.mjs';
-import { DEADLINE_MS } from './support/wait.mjs';
+import { DEADLINE_MS, within } from './support/wait.mjs';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const IN_PAGE = fileURLToPath(new URL('support/in_page.js', import.meta.url));
@@ -98,11 +99,13 @@ test('chat: a note reaches one user only, the topic also who comes later', async
 test('chat: the page comes back by itself after the node restarts', async (t) => {
   const [ann, bob] = [await enter(t, 'Ann3'), await enter(t, 'Bob3')];
   for (const page of [ann, bob]) await page.waitForSelector('#state.connected');
-  const away = ann.waitForSelector('#state:not(.connected)', { state: 'attached' });
+  const away = [ann, bob].map((page) => within('the state to change', page.evaluate(() => new Promise((resolve) => {
+    new MutationObserver(() => resolve()).observe(document.getElementById('state'), { attributes: true });
+  }))));
   await node.kill('SIGKILL');
-  await away;
   await node.restart();
-  for (const page of [ann, bob]) await page.waitForSelector('#state.connected', { timeout: 40_000 });
+  await Promise.all(away);
+  for (const page of [ann, bob]) await page.waitForSelector('#state.connected', { timeout: RECONNECT_MS });
   await sees(ann, '#members li', 'Bob3');
   await sees(bob, '#members li', 'Ann3');
   await write(ann, 'To all', 'still here');

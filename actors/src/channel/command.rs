@@ -111,7 +111,7 @@ impl Command {
     pub(crate) fn answer_for_none(self) {
         match self {
             Self::Publish { facts, .. } | Self::Describe(facts) => {
-                facts.give(ChannelFacts::default)
+                facts.give(ChannelFacts::default);
             }
             Self::ListMembers(members) => members.give(Vec::new),
             _ => {}

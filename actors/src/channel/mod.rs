@@ -105,7 +105,7 @@ impl ChannelActor {
                 place,
                 facts,
             } => {
-                self.publish(&event, place);
+                self.publish(&event, place.as_ref());
                 facts.give(|| self.facts());
             }
             Command::Join(join) => self.join(join, ctx),
@@ -134,7 +134,7 @@ impl ChannelActor {
 
     // --- events ---------------------------------------------------------------------------------
 
-    fn publish(&mut self, event: &Publication, place: Option<Place>) {
+    fn publish(&mut self, event: &Publication, place: Option<&Place>) {
         let frame = Frame::channel_event(&self.key.channel, &event.event, &event.data);
         if self.can.caches {
             let until = self.shared.now().after(self.app.limits.cache);
@@ -155,7 +155,7 @@ impl ChannelActor {
         } = whisper;
         let user = subscriber.user.clone();
         let frame = Frame::client_event(&channel, &event, &data, user.as_ref());
-        self.fan_out(&frame, Some(seat.socket), place.clone());
+        self.fan_out(&frame, Some(seat.socket), place.as_ref());
         if let Some(bridge) = self.shared.bridge() {
             bridge.relay(Relay {
                 key: self.key.clone(),
@@ -205,10 +205,10 @@ impl ChannelActor {
     }
 
     /// Sends a frame to the courier of every worker that has subscribers.
-    fn fan_out(&self, frame: &Frame, except: Option<SocketId>, place: Option<Place>) {
+    fn fan_out(&self, frame: &Frame, except: Option<SocketId>, place: Option<&Place>) {
         for (worker, subscribers) in self.per_worker.iter().enumerate() {
             if *subscribers > 0 {
-                let (channel, frame, place) = (self.id, frame.clone(), place.clone());
+                let (channel, frame, place) = (self.id, frame.clone(), place.cloned());
                 self.shared.courier(
                     worker,
                     Errand::Deliver {
@@ -234,13 +234,11 @@ impl ChannelActor {
             return;
         }
         let known = self.subscribers.contains_key(&join.seat.socket);
-        let arrival = match (&join.member, self.can.members, known) {
-            (_, _, true) | (None, false, _) => Arrival::Further,
-            (Some(member), true, false) => {
-                self.roster.join(member, self.app.limits.presence_members)
-            }
-            (Some(_), false, _) => Arrival::Further,
-            (None, true, false) => return self.refuse(&join, JoinRefusal::Unavailable),
+        let arrival = match (&join.member, self.can.members) {
+            _ if known => Arrival::Further,
+            (Some(member), true) => self.roster.join(member, self.app.limits.presence_members),
+            (None, true) => return self.refuse(&join, JoinRefusal::Unavailable),
+            (_, false) => Arrival::Further,
         };
         if arrival == Arrival::Full {
             return self.refuse(&join, JoinRefusal::MembersFull);
@@ -437,16 +435,13 @@ impl ChannelActor {
         }
         // a bridge remembers for all nodes; alone, the channel stays until it has forgotten
         let holds_for = self.cache.holds_for(self.shared.now());
-        match holds_for.filter(|_| self.shared.bridge().is_none()) {
-            Some(wait) => {
-                ctx.run_later(wait + Duration::from_millis(1), |channel, ctx| {
-                    channel.tell_if_vacant(ctx);
-                });
-            }
-            None => {
-                let (key, id, handled) = (self.key.clone(), self.id, self.handled);
-                post(&self.registry, ChannelVacated { key, id, handled });
-            }
+        if let Some(wait) = holds_for.filter(|_| self.shared.bridge().is_none()) {
+            ctx.run_later(wait + Duration::from_millis(1), |channel, ctx| {
+                channel.tell_if_vacant(ctx);
+            });
+        } else {
+            let (key, id, handled) = (self.key.clone(), self.id, self.handled);
+            post(&self.registry, ChannelVacated { key, id, handled });
         }
     }
 }

@@ -88,6 +88,12 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        reason = "a test may stop"
+    )]
+
     use proptest::prelude::*;
 
     use super::*;

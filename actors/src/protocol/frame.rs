@@ -320,6 +320,13 @@ fn write_string(buffer: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        reason = "a test may stop"
+    )]
+
     use super::*;
 
     fn text(frame: &Frame) -> String {

@@ -257,6 +257,8 @@ fn check(name: &str, limit: usize) -> Result<(), NameError> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
     use super::*;
 
     #[test]

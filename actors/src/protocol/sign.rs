@@ -24,6 +24,7 @@ impl Credential {
     /// Takes a key and its secret. A secret may have any length.
     #[expect(
         clippy::expect_used,
+        clippy::missing_panics_doc,
         reason = "HMAC takes keys of any length (RFC 2104, section 2)"
     )]
     pub fn new(key: &str, secret: &str) -> Self {
@@ -180,7 +181,8 @@ mod tests {
     /// The request vectors of protocol appendix A.
     #[test]
     fn vectors_a9_to_a15() {
-        let requests: [(&str, &str, &[(&str, &str)], &str, &str); 7] = [
+        type Request<'r> = (&'r str, &'r str, &'r [(&'r str, &'r str)], &'r str, &'r str);
+        let requests: [Request<'_>; 7] = [
             (
                 "POST",
                 "/apps/3/events",

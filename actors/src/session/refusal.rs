@@ -47,11 +47,6 @@ pub(super) enum Complaint<'a> {
     TooManyCommands,
     /// Too many control frames in a second; the connection ends.
     TooManyControlFrames,
-    /// The watchlist of a sign-in was cut.
-    WatchlistCut {
-        /// How many users are watched.
-        limit: usize,
-    },
 }
 
 pub(super) fn malformed(cause: Malformed) -> Effect {
@@ -84,11 +79,14 @@ pub(super) fn complaint(cause: &Complaint<'_>) -> Effect {
         Complaint::TooManyControlFrames => {
             error("Control frame rate limit of this connection reached")
         }
-        Complaint::WatchlistCut { limit } => coded(
-            ErrorCode::WatchlistLimit,
-            &format!("Watchlist limit exceeded. Only the first {limit} user IDs are accepted."),
-        ),
     }
+}
+
+/// Returns the news that a watchlist was cut at its limit. The sign-in stands.
+pub(super) fn watchlist_cut(limit: usize) -> Frame {
+    let message =
+        format!("Watchlist limit exceeded. Only the first {limit} user IDs are accepted.");
+    Frame::error(Some(ErrorCode::WatchlistLimit), &message)
 }
 
 pub(super) fn whisper(cause: &WhisperError) -> Effect {
@@ -147,7 +145,9 @@ pub(super) fn subscription(
         | SubscribeError::Channel(_) => Cow::Borrowed(channel),
     };
     let message = subscription_text(cause, &channel);
-    if let Some((kind, status)) = kind_and_status(cause) {
+    // no frame ever names an empty channel: some clients would look for one
+    let told = kind_and_status(cause).filter(|_| !channel.is_empty());
+    if let Some((kind, status)) = told {
         let frame = Frame::subscription_error(&channel, kind, &message, status);
         effects.push(Effect::Send(frame));
         effects.push(error(&message));

@@ -122,8 +122,10 @@ impl Operator {
 
     fn serve(&self, endpoint: Endpoint, headers: &HeaderMap) -> HttpResponse {
         let edge = &self.edge;
+        let host = access::host_name(headers);
+        let host = host.as_deref();
         match endpoint {
-            Endpoint::Page(part) => page::serve(part, &edge.public, access::host_name(headers)),
+            Endpoint::Page(part) => page::serve(part, &edge.public, host),
             Endpoint::Health => HttpResponse::Ok().json(serde_json::json!({"status": "ok"})),
             Endpoint::Ready => readiness::answer(&edge.node),
             Endpoint::Metrics => {
@@ -133,9 +135,7 @@ impl Operator {
                 }
                 prometheus(text)
             }
-            Endpoint::Apps => {
-                HttpResponse::Ok().json(overview::apps(edge, access::host_name(headers)))
-            }
+            Endpoint::Apps => HttpResponse::Ok().json(overview::apps(edge, host)),
             Endpoint::Actors => HttpResponse::Ok().json(overview::actors(&edge.node)),
         }
     }

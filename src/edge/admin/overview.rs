@@ -45,7 +45,7 @@ struct NodeBody<'n> {
 }
 
 /// Describes the applications, and the node for the operator's page at `host`.
-pub(super) fn apps(edge: &EdgeState, host: Option<String>) -> AppsBody<'_> {
+pub(super) fn apps<'e>(edge: &'e EdgeState, host: Option<&str>) -> AppsBody<'e> {
     let development = edge.public.development;
     let metrics = edge.node.metrics();
     let applications = edge
@@ -71,7 +71,7 @@ pub(super) fn apps(edge: &EdgeState, host: Option<String>) -> AppsBody<'_> {
             ready: readiness::obstacles(&edge.node).is_empty(),
             development,
             path_prefix: &edge.edge.path_prefix,
-            sockets: edge.public.sockets(host.as_deref()),
+            sockets: edge.public.sockets(host),
         },
     }
 }

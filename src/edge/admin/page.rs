@@ -15,7 +15,7 @@ pub(super) enum Part {
 
 /// Answers with a file. The document may talk to this port and, for its test client, to the public
 /// one, as it is reached from `host`.
-pub(super) fn serve(part: Part, public: &PublicSide, host: Option<String>) -> HttpResponse {
+pub(super) fn serve(part: Part, public: &PublicSide, host: Option<&str>) -> HttpResponse {
     let (content_type, text) = match part {
         Part::Document => ("text/html; charset=utf-8", include_str!("page/page.html")),
         Part::Style => ("text/css; charset=utf-8", include_str!("page/page.css")),
@@ -24,7 +24,7 @@ pub(super) fn serve(part: Part, public: &PublicSide, host: Option<String>) -> Ht
             include_str!("page/page.js"),
         ),
     };
-    let sockets = public.sockets(host.as_deref()).join(" ");
+    let sockets = public.sockets(host).join(" ");
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
          connect-src 'self' {sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -194,9 +194,8 @@ impl<S: Stream> WsSession<S> {
         if let Some(mut early) = self.early.take() {
             self.take_in(&mut early);
         }
-        let more = match self.read(task) {
-            Ok(more) => more,
-            Err(_) => return Poll::Ready(()),
+        let Ok(more) = self.read(task) else {
+            return Poll::Ready(());
         };
         if !self.outbox.is_blocked() && self.outbox.has_work() {
             self.worker.desk().flush(&self.outbox);

@@ -113,7 +113,8 @@ impl Call {
 
     /// Returns the signed request.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.bytes_with(&joined(&self.signed_query()))
+        let query = joined(&self.signed_query());
+        self.bytes_with(&query.replace('#', "%23").replace(' ', "%20"))
     }
 
     /// Returns the request with any query.

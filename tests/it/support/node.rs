@@ -5,7 +5,9 @@ use std::sync::{LazyLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use micronotifier::config::{EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig};
+use micronotifier::config::{
+    EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig,
+};
 use micronotifier_actors::config::NodeConfig;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -37,6 +39,7 @@ fn configuration() -> ServerConfig {
     node.limits.handshakes_per_second = None;
     ServerConfig {
         node,
+        development: false,
         listen: Listen::Tcp {
             host: "127.0.0.1".to_owned(),
             port: 0,
@@ -50,7 +53,6 @@ fn configuration() -> ServerConfig {
             format: LogFormat::Text,
             level: log::LevelFilter::Off,
         },
-        development: false,
     }
 }
 

@@ -133,8 +133,10 @@ fn line(effect: &Effect) -> String {
         }
         Effect::SignIn(sign_in) => {
             let watched: Vec<_> = sign_in.watchlist.iter().map(UserId::as_str).collect();
-            let reply = String::from_utf8(sign_in.reply.payload().to_vec()).unwrap();
-            format!("user {} watching {watched:?} told {reply}", sign_in.user)
+            let payload = |reply: &Frame| String::from_utf8(reply.payload().to_vec()).unwrap();
+            let replies: Vec<_> = sign_in.replies.iter().map(payload).collect();
+            let replies = replies.join(" and ");
+            format!("user {} watching {watched:?} told {replies}", sign_in.user)
         }
         Effect::Close(close) => format!("close {} {}", close.code, close.reason),
     }

@@ -147,15 +147,11 @@ fn a_long_watchlist_is_cut_and_the_sign_in_stands() {
     let user_data = serde_json::json!({ "id": "1", "watchlist": ids }).to_string();
     let answer = Client::open().text(&signed_in(&user_data));
     assert!(answer[0].starts_with(&format!("user 1 watching {:?} told", &ids[..100])));
-    assert_eq!(
-        answer[1..],
-        [
-            r#"{"event":"pusher:error","data":{"code":4302,"message":"Watchlist limit exceeded. Only the first 100 user IDs are accepted."}}"#
-        ]
-    );
+    let cut = r#" and {"event":"pusher:error","data":{"code":4302,"message":"Watchlist limit exceeded. Only the first 100 user IDs are accepted."}}"#;
+    assert!(answer[0].ends_with(cut), "{answer:?}");
 
     let user_data = serde_json::json!({ "id": "1", "watchlist": ids[..100] }).to_string();
-    assert_eq!(Client::open().text(&signed_in(&user_data)).len(), 1);
+    assert!(!Client::open().text(&signed_in(&user_data))[0].contains(cut));
 }
 
 #[test]

@@ -232,7 +232,6 @@ fn names_are_checked() {
         &"a".repeat(165),
         "bad name!",
         "#x",
-        "",
         "private-a:b",
         " private-a",
         "private-\u{430}",
@@ -249,6 +248,17 @@ fn names_are_checked() {
             )
         );
     }
+    assert_eq!(
+        Client::open().text(&subscribe("", None, None)),
+        [error("Invalid channel name ")],
+        "no frame names the empty channel"
+    );
+}
+
+#[test]
+fn no_frame_names_an_empty_channel() {
+    let answer = Client::open().text(&subscribe("", Some(A1), None));
+    assert_eq!(answer, [error("Invalid channel name ")]);
 }
 
 #[test]
