@@ -74,10 +74,10 @@ impl Hall {
         let session = Quiet.start().recipient::<Notice>();
         for number in 1..=SOCKETS {
             let wire = Sink(Rc::clone(&written));
-            let socket = SocketId::new(u64::from(number), 1);
-            let seat = worker
-                .desk()
-                .open(Rc::new(Outbox::new(socket, wire, session.clone())));
+            let socket = SocketId::new(number, 1);
+            let metrics = worker.metrics().of(&app.id);
+            let outbox = Outbox::new(socket, wire, session.clone(), metrics);
+            let seat = worker.desk().open(Rc::new(outbox));
             let subscription = Subscription {
                 channel: channel.clone(),
                 attempt: 1,

@@ -11,9 +11,9 @@ use micronotifier_actors::{Node, NodeHandle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Listen, ServerConfig, SocketConfig};
-use crate::edge::EdgeState;
 use crate::edge::admin;
 use crate::edge::ws::admission::Admission;
+use crate::edge::{EdgeState, PublicSide};
 use crate::listener::{self, WorkerState};
 use crate::tls::{self, TlsError};
 use crate::welcome::Welcome;
@@ -65,8 +65,21 @@ pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
     let workers = config.node.workers.max(1);
     let node = Node::start(config.node).handle();
     let admission = Admission::new(node.limits(), node.apps());
+    let sockets = match &config.listen {
+        Listen::Tcp { host, port } => bind(host, *port, &config.socket)?,
+        Listen::Unix(_) => Vec::new(),
+    };
+    let addresses: Vec<SocketAddr> = sockets
+        .iter()
+        .filter_map(|socket| socket.local_addr().ok())
+        .collect();
     let mut edge = EdgeState::new(node.clone(), config.edge);
     edge.body_wait = config.http.request_body;
+    edge.public = Arc::new(PublicSide {
+        addresses: addresses.clone(),
+        secure: tls.is_some(),
+        development: config.development,
+    });
     let state = WorkerState {
         limits: Arc::new(node.limits().clone()),
         admission: Arc::clone(&admission),
@@ -79,27 +92,21 @@ pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
         .max_concurrent_connections(usize::MAX >> 1)
         .shutdown_timeout(LAST_FLUSH.as_secs())
         .disable_signals();
-    let mut addresses = Vec::new();
-    match &config.listen {
-        Listen::Tcp { host, port } => {
-            for socket in bind(host, *port, &config.socket)? {
-                addresses.extend(socket.local_addr());
-                builder = match &tls {
-                    Some(tls) => listener::secure(builder, socket, &state, tls),
-                    None => listener::plain(builder, socket, &state),
-                }
-                .map_err(ServeError::Start)?;
-            }
+    for socket in sockets {
+        builder = match &tls {
+            Some(tls) => listener::secure(builder, socket, &state, tls),
+            None => listener::plain(builder, socket, &state),
         }
-        Listen::Unix(path) => {
-            let place = path.display().to_string();
-            builder = listener::unix(builder, path, &state)
-                .map_err(|source| ServeError::Listen { place, source })?;
-        }
+        .map_err(ServeError::Start)?;
+    }
+    if let Listen::Unix(path) = &config.listen {
+        let place = path.display().to_string();
+        builder = listener::unix(builder, path, &state)
+            .map_err(|source| ServeError::Listen { place, source })?;
     }
     let mut admin_address = None;
     if let Some(admin) = config.admin {
-        let operator = admin::Operator::new(&admin, state.edge.clone(), Arc::clone(&admission));
+        let operator = admin::Operator::new(&admin, state.edge.clone());
         for socket in bind(&admin.host, admin.port, &config.socket)? {
             admin_address = admin_address.or(socket.local_addr().ok());
             builder = listener::admin(builder, socket, &operator, state.http)

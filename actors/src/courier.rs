@@ -18,6 +18,7 @@ use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
 use crate::desk::{Desk, TICK};
 use crate::door::Place;
 use crate::lifeline::contain;
+use crate::metrics::Alive;
 use crate::protocol::{Frame, SocketId};
 use crate::session::effect::{Close, Refused};
 
@@ -96,6 +97,7 @@ pub(crate) enum Errand {
 /// See the module.
 pub(crate) struct Courier {
     desk: Rc<Desk>,
+    _alive: Alive,
 }
 
 impl Courier {
@@ -103,6 +105,7 @@ impl Courier {
     pub(crate) fn start_beside(desk: &Rc<Desk>) -> Addr<Self> {
         Self {
             desk: Rc::clone(desk),
+            _alive: desk.metrics().actors.couriers.enter(),
         }
         .start()
     }

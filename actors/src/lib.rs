@@ -69,6 +69,7 @@ mod desk;
 mod door;
 mod lifeline;
 pub mod limits;
+pub mod metrics;
 mod node;
 mod outbox;
 pub mod protocol;

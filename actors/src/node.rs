@@ -21,6 +21,7 @@ use crate::courier::{ChannelId, Courier, Errand};
 use crate::desk::Desk;
 use crate::door::{Bound, Place, Usage, post};
 use crate::limits::NodeLimits;
+use crate::metrics::Metrics;
 use crate::protocol::{AppId, ChannelKey, ChannelName, EventName, SocketId, UserId};
 use crate::registry::{DescribeAll, Registry};
 use crate::session::effect::Close;
@@ -132,7 +133,12 @@ impl NodeHandle {
         let index = self.shared.attached.fetch_add(1, Ordering::AcqRel);
         let place = self.shared.shards.get(index).ok_or(NodeError::Stopped)?;
         let worker = u16::try_from(index).map_err(|_| NodeError::Stopped)?;
-        let desk = Desk::new(worker, self.shared.clock, self.shared.limits.clone());
+        let desk = Desk::new(
+            worker,
+            self.shared.clock,
+            self.shared.limits.clone(),
+            Arc::clone(&self.shared.metrics),
+        );
         let addresses = Addresses {
             courier: Courier::start_beside(&desk),
             registry: Registry::new(Arc::clone(&self.shared)).start(),
@@ -148,6 +154,21 @@ impl NodeHandle {
     /// Tells whether every worker is attached and the node is not shutting down.
     pub fn is_serving(&self) -> bool {
         self.shared.check_serving().is_ok()
+    }
+
+    /// Tells whether [`Self::shut`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    /// Returns how long ago the node was made.
+    pub fn uptime(&self) -> Duration {
+        self.shared.now().elapsed()
+    }
+
+    /// Returns what is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// Returns the applications.
@@ -166,6 +187,15 @@ impl NodeHandle {
             .shards
             .iter()
             .map(|shard| shard.events.usage())
+            .collect()
+    }
+
+    /// Returns how full the command queues of the shards are: joins, sign-ins and questions.
+    pub fn command_queues(&self) -> Vec<Usage> {
+        self.shared
+            .shards
+            .iter()
+            .map(|shard| shard.commands.usage())
             .collect()
     }
 
@@ -442,6 +472,7 @@ impl NodeHandle {
 pub(crate) struct Shared {
     apps: Apps,
     limits: NodeLimits,
+    metrics: Arc<Metrics>,
     clock: Clock,
     shards: Vec<Shard>,
     attached: AtomicUsize,
@@ -480,6 +511,7 @@ impl Shared {
         };
         Self {
             shards: (0..workers.max(1)).map(shard).collect(),
+            metrics: Arc::new(Metrics::new(&apps)),
             apps,
             limits,
             clock: Clock::start(),
@@ -489,6 +521,10 @@ impl Shared {
             placement: foldhash::quality::RandomState::default(),
             bridge: OnceLock::new(),
         }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(crate) fn limits(&self) -> &NodeLimits {

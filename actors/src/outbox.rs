@@ -7,12 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use actix::Recipient;
 use bytes::Bytes;
 
 use crate::courier::{ChannelId, Notice};
+use crate::metrics::AppMetrics;
 use crate::protocol::{Frame, SocketId};
 use crate::session::effect::Close;
 
@@ -49,6 +51,7 @@ pub struct Outbox<W: ?Sized = dyn Wire> {
     commands: Cell<u32>,
     driver: RefCell<Option<Waker>>,
     session: Recipient<Notice>,
+    metrics: Arc<AppMetrics>,
     wire: W,
 }
 
@@ -115,8 +118,14 @@ pub(crate) enum Flushed {
 }
 
 impl<W: Wire> Outbox<W> {
-    /// Makes an empty outbox around the socket's writing half. `session` gets what the desk has to say.
-    pub fn new(socket: SocketId, wire: W, session: Recipient<Notice>) -> Self {
+    /// Makes an empty outbox around the socket's writing half. `session` gets what the desk has to say;
+    /// `metrics` are those of the connection's application.
+    pub fn new(
+        socket: SocketId,
+        wire: W,
+        session: Recipient<Notice>,
+        metrics: Arc<AppMetrics>,
+    ) -> Self {
         Self {
             socket,
             lanes: RefCell::default(),
@@ -124,6 +133,7 @@ impl<W: Wire> Outbox<W> {
             commands: Cell::new(0),
             driver: RefCell::default(),
             session,
+            metrics,
             wire,
         }
     }
@@ -138,6 +148,11 @@ impl<W: Wire + ?Sized> Outbox<W> {
     /// Returns the connection's id.
     pub fn socket(&self) -> SocketId {
         self.socket
+    }
+
+    /// Returns what is counted for the connection's application.
+    pub fn metrics(&self) -> &AppMetrics {
+        &self.metrics
     }
 
     /// Returns how far the end is.

@@ -16,6 +16,7 @@ use crate::channel::{Answer, ChannelActor, Command, Retire, Route};
 use crate::config::App;
 use crate::courier::ChannelId;
 use crate::door::post;
+use crate::metrics::Alive;
 use crate::node::{ChannelFacts, Shared};
 use crate::protocol::{AppId, ChannelKey, ChannelName};
 
@@ -55,6 +56,7 @@ pub(crate) struct ChannelFailed {
 pub(crate) struct Registry {
     shared: Arc<Shared>,
     channels: HashMap<ChannelKey, Entry, foldhash::quality::RandomState>,
+    _alive: Alive,
 }
 
 struct Entry {
@@ -67,6 +69,7 @@ struct Entry {
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
+            _alive: shared.metrics().actors.registries.enter(),
             shared,
             channels: HashMap::default(),
         }

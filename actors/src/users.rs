@@ -15,6 +15,7 @@ use crate::channel::{Command, Join, Route};
 use crate::config::App;
 use crate::courier::Seat;
 use crate::door::Place;
+use crate::metrics::Alive;
 use crate::node::Shared;
 use crate::protocol::{AppId, ChannelKey, ChannelName, Frame, SocketId, UserId};
 use crate::session::effect::SignIn;
@@ -45,6 +46,7 @@ pub(crate) struct Exit {
 pub(crate) struct Users {
     shared: Arc<Shared>,
     realms: HashMap<AppId, Realm>,
+    _alive: Alive,
 }
 
 /// The users of one application. Pure.
@@ -67,6 +69,7 @@ struct Watcher {
 impl Users {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
+            _alive: shared.metrics().actors.users.enter(),
             shared,
             realms: HashMap::new(),
         }

@@ -8,6 +8,7 @@ use crate::config::App;
 use crate::courier::Seat;
 use crate::desk::Desk;
 use crate::door::post;
+use crate::metrics::Metrics;
 use crate::node::{NodeError, Shared};
 use crate::protocol::{ChannelKey, ChannelName};
 use crate::session::effect::{SignIn, Subscription, Whisper};
@@ -28,6 +29,11 @@ impl Worker {
     /// Returns the desk of this thread.
     pub fn desk(&self) -> &Rc<Desk> {
         &self.desk
+    }
+
+    /// Returns what is counted in the node.
+    pub fn metrics(&self) -> &Metrics {
+        self.shared.metrics()
     }
 
     /// Tells whether the node takes connections.

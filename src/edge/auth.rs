@@ -128,7 +128,7 @@ impl<'r> Signed<'r> {
     }
 }
 
-fn app_by_id(call: &Call<'_>, raw_id: &str) -> Result<Arc<App>, ApiError> {
+pub(super) fn app_by_id(call: &Call<'_>, raw_id: &str) -> Result<Arc<App>, ApiError> {
     let id = percent_decode(raw_id, Plus::Literal).unwrap_or(Cow::Borrowed(raw_id));
     match call.state.node.apps().by_id(&id) {
         Some(app) => Ok(Arc::clone(app)),

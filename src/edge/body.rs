@@ -35,6 +35,7 @@ pub enum BodyError {
 pub(crate) struct RequestBody {
     /// `None` once it was read to its end, or where there is none.
     unread: Option<Payload>,
+    bytes_read: usize,
 }
 
 impl RequestBody {
@@ -44,7 +45,10 @@ impl RequestBody {
             Payload::None => None,
             stream => Some(stream),
         };
-        Self { unread }
+        Self {
+            unread,
+            bytes_read: 0,
+        }
     }
 
     /// Reads the whole body: at most `limit` bytes, within `wait`.
@@ -65,7 +69,13 @@ impl RequestBody {
             .await
             .map_err(|_| BodyError::TooSlow)??;
         self.unread = None;
+        self.bytes_read = body.len();
         Ok(body)
+    }
+
+    /// Returns how large the body was; 0 when it was not read to its end.
+    pub(crate) fn bytes_read(&self) -> usize {
+        self.bytes_read
     }
 
     /// Ties an unread rest to the answer, so that the connection ends with it.

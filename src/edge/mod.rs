@@ -14,6 +14,7 @@ mod origin;
 pub mod query;
 pub mod rate;
 pub mod state;
+mod tally;
 pub mod ws;
 
 use actix_web::http::Method;
@@ -23,7 +24,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 pub use self::error::ApiError;
-pub use self::state::{EdgeState, WallClock};
+pub use self::state::{EdgeState, PublicSide, WallClock};
 
 use self::api::Call;
 use self::auth::Signed;
@@ -47,6 +48,7 @@ enum Endpoint<'p> {
     Socket,
     Up,
     Ready,
+    Metrics,
     Apps,
     Trigger { app: &'p str },
     Batch { app: &'p str },
@@ -67,6 +69,7 @@ impl<'p> Endpoint<'p> {
             ["" | "ready" | "accept-traffic"] if compatibility == Compatibility::Soketi => {
                 Self::Ready
             }
+            ["metrics"] if compatibility == Compatibility::Soketi => Self::Metrics,
             ["apps"] if compatibility == Compatibility::MicroNotifier => Self::Apps,
             ["apps", app, "events"] => Self::Trigger { app },
             ["apps", app, "batch_events"] => Self::Batch { app },
@@ -86,6 +89,19 @@ impl<'p> Endpoint<'p> {
         })
     }
 
+    /// Returns the application that the path names, raw.
+    fn app(self) -> Option<&'p str> {
+        match self {
+            Self::Trigger { app }
+            | Self::Batch { app }
+            | Self::Channels { app }
+            | Self::Channel { app, .. }
+            | Self::Users { app, .. } => Some(app),
+            Self::Terminate { app, .. } => app,
+            Self::Socket | Self::Up | Self::Ready | Self::Metrics | Self::Apps => None,
+        }
+    }
+
     /// Returns the one method of the endpoint.
     fn method(self) -> Method {
         match self {
@@ -93,6 +109,7 @@ impl<'p> Endpoint<'p> {
             Self::Socket
             | Self::Up
             | Self::Ready
+            | Self::Metrics
             | Self::Apps
             | Self::Channels { .. }
             | Self::Channel { .. }
@@ -154,7 +171,12 @@ async fn serve(request: &HttpRequest, body: &mut RequestBody) -> Result<HttpResp
         Endpoint::Ready => Ok(HttpResponse::Ok()
             .content_type("text/plain; charset=utf-8")
             .body("OK")),
-        _ => reply(&call, endpoint, body).await.map(json),
+        Endpoint::Metrics => Ok(admin::soketi_metrics(state)),
+        _ => {
+            let outcome = reply(&call, endpoint, body).await;
+            tally::count(&call, endpoint, body, &outcome);
+            outcome.map(json)
+        }
     }
 }
 
@@ -192,7 +214,7 @@ async fn reply(
         }
         Endpoint::Apps => ops::apps(call),
         Endpoint::Up => Ok(ops::up()),
-        Endpoint::Socket | Endpoint::Ready => Err(ApiError::NotFound),
+        Endpoint::Socket | Endpoint::Ready | Endpoint::Metrics => Err(ApiError::NotFound),
     }
 }
 

@@ -12,6 +12,7 @@
     reason = "a test may stop, and reads better when it says plainly what it wants"
 )]
 
+mod admin;
 mod admission;
 mod api;
 mod api_auth;

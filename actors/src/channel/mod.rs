@@ -26,6 +26,7 @@ use crate::config::App;
 use crate::courier::{ChannelId, Errand, Seat};
 use crate::door::{Place, post};
 use crate::lifeline::contain;
+use crate::metrics::Alive;
 use crate::node::{ChannelFacts, Publication, Shared};
 use crate::protocol::kind::Capabilities;
 use crate::protocol::{ChannelKey, ErrorCode, Frame, SocketId, UserId};
@@ -63,6 +64,7 @@ pub(crate) struct ChannelActor {
     joining: Option<Vec<Join>>,
     /// Commands handled: the registry retires the channel only when it has sent no more.
     handled: u64,
+    _alive: Alive,
 }
 
 struct Subscriber {
@@ -81,6 +83,7 @@ impl ChannelActor {
         Self {
             can: key.channel.kind().capabilities(),
             per_worker: vec![0; shared.workers()],
+            _alive: shared.metrics().actors.channels.enter(),
             joining: shared.bridge().map(|_| Vec::new()),
             key,
             id,

@@ -113,8 +113,11 @@ async fn carry_out(
         order.events.len(),
         state.clock.now(),
     )?;
+    let metrics = state.node.metrics().of(&app.id);
+    let count = order.events.len() as u64;
     if order.wanted == Wanted::Nothing {
         state.node.publish(app, order.events).await?;
+        metrics.published.add(count);
         return Ok(empty_object());
     }
     let channels: Vec<ChannelName> = order
@@ -123,5 +126,6 @@ async fn carry_out(
         .map(|event| event.channel.clone())
         .collect();
     let facts = state.node.publish_and_describe(app, order.events).await?;
+    metrics.published.add(count);
     to_json(&order.wanted.tell(app, channels, &facts))
 }

@@ -85,7 +85,9 @@ impl<S: Stream> WsSession<S> {
                 handshake,
                 early,
             } = accepted;
-            let typed = Rc::new(Outbox::new(socket, stream, ctx.address().recipient()));
+            let metrics = worker.metrics().of(&app.id);
+            let notices = ctx.address().recipient();
+            let typed = Rc::new(Outbox::new(socket, stream, notices, metrics));
             let outbox: Rc<Outbox> = typed.clone();
             let seat = worker.desk().open(Rc::clone(&outbox));
             let now = worker.desk().now();
@@ -281,7 +283,10 @@ impl<S: Stream> WsSession<S> {
         let now = self.now();
         let mut effects = Vec::new();
         match message {
-            Incoming::Text(text) => self.session.text(&text, now, &mut effects),
+            Incoming::Text(text) => {
+                self.outbox.metrics().received.add(1, text.len());
+                self.session.text(&text, now, &mut effects);
+            }
             Incoming::Binary(_) => self.session.binary(now.moment, &mut effects),
             Incoming::Ping(payload) => {
                 self.worker

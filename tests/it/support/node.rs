@@ -20,6 +20,7 @@ use super::{Api, DEADLINE, Socket, unique};
 #[derive(Debug)]
 pub(crate) struct TestNode {
     address: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,15 +68,18 @@ impl TestNode {
                 let server = micronotifier::serve(config)
                     .await
                     .expect("the server starts");
-                started.send(server.address()).expect("the test waits");
+                started
+                    .send((server.address(), server.admin_address()))
+                    .expect("the test waits");
                 // An error means that the test is gone, which is a reason to stop as well.
                 stopped.await.ok();
                 server.stop().await;
             });
         });
-        let address = addresses.recv_timeout(DEADLINE).expect("the server starts");
+        let (address, admin) = addresses.recv_timeout(DEADLINE).expect("the server starts");
         Self {
             address,
+            admin,
             stop: Some(stop),
             thread: Some(thread),
         }
