@@ -78,11 +78,7 @@ impl Hall {
             let metrics = worker.metrics().of(&app.id);
             let outbox = Outbox::new(socket, wire, session.clone(), metrics);
             let seat = worker.desk().open(Rc::new(outbox));
-            let subscription = Subscription {
-                channel: channel.clone(),
-                attempt: 1,
-                member: None,
-            };
+            let subscription = Subscription { channel: channel.clone(), attempt: 1, member: None };
             worker.subscribe(&app, seat, subscription).unwrap();
         }
         let answer = Frame::subscription_succeeded(&channel).len() as u64;
@@ -110,10 +106,7 @@ impl Hall {
                 data: DATA.into(),
                 except: None,
             };
-            self.node
-                .publish(&self.app, vec![publication])
-                .await
-                .unwrap();
+            self.node.publish(&self.app, vec![publication]).await.unwrap();
         }
         self.wait_for(target).await;
     }

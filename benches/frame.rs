@@ -8,10 +8,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use micronotifier::edge::ws::frame::{FrameLimits, FrameReader, Incoming, Input};
 use micronotifier_actors::protocol::{ChannelName, EventName, Frame};
 
-const LIMITS: FrameLimits = FrameLimits {
-    message_bytes: 64 * 1024,
-    fragments: 64,
-};
+const LIMITS: FrameLimits = FrameLimits { message_bytes: 64 * 1024, fragments: 64 };
 /// A client event as a browser sends it, but for its data.
 const SMALL: &str = r#"{"event":"client-move","channel":"private-room-1","data":{"x":1,"y":2}}"#;
 /// Frames in one read of many.
@@ -28,12 +25,7 @@ fn text_frame(payload: &[u8]) -> Vec<u8> {
         }
     }
     frame.extend(mask);
-    frame.extend(
-        payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     frame
 }
 

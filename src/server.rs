@@ -19,10 +19,7 @@ use crate::tls::{self, TlsError};
 use crate::welcome::Welcome;
 
 /// What a client is told when the node ends and nobody else takes over.
-const GOING_AWAY: Close = Close {
-    code: 1001,
-    reason: "Server is shutting down",
-};
+const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
 /// How long sockets may take to end beyond their own close wait.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// How often the end looks whether all sockets are gone.
@@ -69,10 +66,8 @@ pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
         Listen::Tcp { host, port } => bind(host, *port, &config.socket)?,
         Listen::Unix(_) => Vec::new(),
     };
-    let addresses: Vec<SocketAddr> = sockets
-        .iter()
-        .filter_map(|socket| socket.local_addr().ok())
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let mut edge = EdgeState::new(node.clone(), config.edge);
     edge.body_wait = config.http.request_body;
     edge.public = Arc::new(PublicSide {
@@ -120,13 +115,7 @@ pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
             log::error!(error:% = error; "the server ended");
         }
     });
-    Ok(RunningServer {
-        addresses,
-        admin_address,
-        node,
-        admission,
-        handle,
-    })
+    Ok(RunningServer { addresses, admin_address, node, admission, handle })
 }
 
 impl RunningServer {
@@ -166,10 +155,7 @@ impl RunningServer {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
         }
         self.handle.stop(true).await;
@@ -177,10 +163,8 @@ impl RunningServer {
 }
 
 fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
-    listener::bind(host, port, options).map_err(|source| ServeError::Listen {
-        place: format!("{host}:{port}"),
-        source,
-    })
+    listener::bind(host, port, options)
+        .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
 }
 
 /// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.

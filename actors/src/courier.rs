@@ -69,11 +69,7 @@ pub(crate) enum Errand {
         place: Option<Place>,
     },
     /// Makes a connection a local subscriber, and tells it so before anything else of that channel.
-    Attach {
-        seat: Seat,
-        channel: ChannelId,
-        replies: Vec<Frame>,
-    },
+    Attach { seat: Seat, channel: ChannelId, replies: Vec<Frame> },
     /// Ends a local subscription.
     Detach { seat: Seat, channel: ChannelId },
     /// Sends frames to one connection.
@@ -81,11 +77,7 @@ pub(crate) enum Errand {
     /// Tells a session that a channel did not take its subscription.
     Refuse { seat: Seat, refused: Refused },
     /// Ends one connection: an error frame, then the Close.
-    Dismiss {
-        seat: Seat,
-        error: Frame,
-        close: Close,
-    },
+    Dismiss { seat: Seat, error: Frame, close: Close },
     /// Ends every connection of this thread.
     DismissAll { close: Close },
     /// Frees the slot of a connection that is gone.
@@ -103,11 +95,7 @@ pub(crate) struct Courier {
 impl Courier {
     /// Starts the courier of this thread.
     pub(crate) fn start_beside(desk: &Rc<Desk>) -> Addr<Self> {
-        Self {
-            desk: Rc::clone(desk),
-            _alive: desk.metrics().actors.couriers.enter(),
-        }
-        .start()
+        Self { desk: Rc::clone(desk), _alive: desk.metrics().actors.couriers.enter() }.start()
     }
 }
 

@@ -102,18 +102,11 @@ impl Desk {
     pub fn open(&self, outbox: Rc<Outbox>) -> Seat {
         let socket = outbox.socket();
         outbox.metrics().connections_opened.add(1);
-        let seated = Seated {
-            outbox,
-            _alive: self.metrics.actors.sessions.enter(),
-        };
+        let seated = Seated { outbox, _alive: self.metrics.actors.sessions.enter() };
         let slot = self.outboxes.borrow_mut().insert(seated);
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         self.by_socket.borrow_mut().insert(socket, slot);
-        Seat {
-            worker: self.worker,
-            slot,
-            socket,
-        }
+        Seat { worker: self.worker, slot, socket }
     }
 
     /// Forgets a connection: from now on nothing reaches it.
@@ -164,11 +157,7 @@ impl Desk {
     pub fn wake_at(&self, seat: Seat, moment: Moment) {
         let due = moment.elapsed().as_nanos().div_ceil(TICK.as_nanos());
         let due = Tick::try_from(due).unwrap_or(Tick::MAX);
-        self.wheel
-            .borrow_mut()
-            .entry(due)
-            .or_default()
-            .push((seat.slot, seat.socket));
+        self.wheel.borrow_mut().entry(due).or_default().push((seat.slot, seat.socket));
     }
 
     // --- courier --------------------------------------------------------------------------------
@@ -208,28 +197,13 @@ impl Desk {
             let errand = self.errands.borrow_mut().pop_front()?;
             *room -= 1;
             match errand {
-                Errand::Deliver {
-                    channel,
-                    frame,
-                    except,
-                    place,
-                } => {
+                Errand::Deliver { channel, frame, except, place } => {
                     let except =
                         except.and_then(|socket| self.by_socket.borrow().get(&socket).copied());
                     let frame = Rc::new(frame);
-                    return Some(FanOut {
-                        channel,
-                        frame,
-                        except,
-                        next: 0,
-                        _place: place,
-                    });
+                    return Some(FanOut { channel, frame, except, next: 0, _place: place });
                 }
-                Errand::Attach {
-                    seat,
-                    channel,
-                    replies,
-                } => self.attach(seat, channel, replies),
+                Errand::Attach { seat, channel, replies } => self.attach(seat, channel, replies),
                 Errand::Detach { seat, channel } => self.detach(seat, channel),
                 Errand::Tell { seat, frames } => self.tell(seat, frames),
                 Errand::Refuse { seat, refused } => self.refuse(seat, refused),
@@ -260,11 +234,7 @@ impl Desk {
                 }
             };
             for (slot, socket) in due {
-                if let Some(outbox) = self.outbox(Seat {
-                    worker: self.worker,
-                    slot,
-                    socket,
-                }) {
+                if let Some(outbox) = self.outbox(Seat { worker: self.worker, slot, socket }) {
                     outbox.notify(Notice::Tick);
                 }
             }
@@ -277,10 +247,8 @@ impl Desk {
         let ticks = |wait: Duration| {
             Tick::try_from(wait.as_millis() / TICK.as_millis()).unwrap_or(Tick::MAX)
         };
-        let (patience, close_wait) = (
-            ticks(self.limits.outbox_wait),
-            ticks(self.limits.close_wait).max(1),
-        );
+        let (patience, close_wait) =
+            (ticks(self.limits.outbox_wait), ticks(self.limits.close_wait).max(1));
         let watched = std::mem::take(&mut *self.watched.borrow_mut());
         for outbox in watched {
             let keep = match outbox.ending() {
@@ -377,13 +345,7 @@ impl Desk {
             return;
         };
         outbox.command_answered();
-        if self
-            .members
-            .borrow_mut()
-            .entry(channel)
-            .or_default()
-            .insert(seat.slot)
-        {
+        if self.members.borrow_mut().entry(channel).or_default().insert(seat.slot) {
             outbox.channels.borrow_mut().push(channel);
         }
         self.push_all(&outbox, replies);
@@ -394,10 +356,7 @@ impl Desk {
             return;
         };
         outbox.command_answered();
-        outbox
-            .channels
-            .borrow_mut()
-            .retain(|joined| *joined != channel);
+        outbox.channels.borrow_mut().retain(|joined| *joined != channel);
         self.remove_member(channel, seat.slot);
     }
 

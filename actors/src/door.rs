@@ -111,14 +111,6 @@ mod tests {
         assert!(bound.reserve().is_none());
         drop(clone);
         assert!(bound.reserve().is_some());
-        assert_eq!(
-            bound.usage(),
-            Usage {
-                places: 1,
-                taken: 0,
-                highest: 1,
-                refused: 2
-            }
-        );
+        assert_eq!(bound.usage(), Usage { places: 1, taken: 0, highest: 1, refused: 2 });
     }
 }

@@ -165,10 +165,7 @@ impl Metrics {
     pub(crate) fn new(apps: &Apps) -> Self {
         Self {
             actors: LiveActors::default(),
-            apps: apps
-                .iter()
-                .map(|app| (app.id.clone(), Arc::default()))
-                .collect(),
+            apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
         }
     }
 
@@ -199,10 +196,7 @@ mod tests {
         for status in [200, 503, 200, 418] {
             outcomes.add(status);
         }
-        let counted: Vec<_> = outcomes
-            .by_status()
-            .filter(|(_, count)| *count > 0)
-            .collect();
+        let counted: Vec<_> = outcomes.by_status().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [(Some(200), 2), (Some(503), 1), (None, 1)]);
         assert_eq!(outcomes.total(), 4);
     }

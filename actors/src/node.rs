@@ -87,11 +87,7 @@ impl Node {
     /// Makes a node of one process alone. It serves once `config.workers` threads have called
     /// [`NodeHandle::attach_worker`].
     pub fn start(config: NodeConfig) -> Self {
-        Self {
-            handle: NodeHandle {
-                shared: Arc::new(Shared::new(config)),
-            },
-        }
+        Self { handle: NodeHandle { shared: Arc::new(Shared::new(config)) } }
     }
 
     /// Makes a node that shares its channels with others: `connect` starts its bridge.
@@ -144,10 +140,7 @@ impl NodeHandle {
             registry: Registry::new(Arc::clone(&self.shared)).start(),
             users: Users::new(Arc::clone(&self.shared)).start(),
         };
-        place
-            .addresses
-            .set(addresses)
-            .map_err(|_| NodeError::Stopped)?;
+        place.addresses.set(addresses).map_err(|_| NodeError::Stopped)?;
         Ok(Worker::new(desk, Arc::clone(&self.shared)))
     }
 
@@ -183,20 +176,12 @@ impl NodeHandle {
 
     /// Returns how full the event queues of the shards are.
     pub fn event_queues(&self) -> Vec<Usage> {
-        self.shared
-            .shards
-            .iter()
-            .map(|shard| shard.events.usage())
-            .collect()
+        self.shared.shards.iter().map(|shard| shard.events.usage()).collect()
     }
 
     /// Returns how full the command queues of the shards are: joins, sign-ins and questions.
     pub fn command_queues(&self) -> Vec<Usage> {
-        self.shared
-            .shards
-            .iter()
-            .map(|shard| shard.commands.usage())
-            .collect()
+        self.shared.shards.iter().map(|shard| shard.commands.usage()).collect()
     }
 
     /// Publishes events in their order: all of them or, on an error, none.
@@ -230,11 +215,7 @@ impl NodeHandle {
         if self.shared.bridge().is_some() {
             let channels: Vec<_> = events.iter().map(|event| event.channel.clone()).collect();
             self.publish(app, events).await?;
-            let facts = join_all(
-                channels
-                    .into_iter()
-                    .map(|channel| self.describe(app, channel)),
-            );
+            let facts = join_all(channels.into_iter().map(|channel| self.describe(app, channel)));
             return facts.await.into_iter().collect();
         }
         self.shared.check_serving()?;
@@ -244,10 +225,7 @@ impl NodeHandle {
             waiting.push(answer);
             self.publish_here(app, key, event, place, facts);
         }
-        join_all(waiting.into_iter().map(|answer| self.wait(answer)))
-            .await
-            .into_iter()
-            .collect()
+        join_all(waiting.into_iter().map(|answer| self.wait(answer))).await.into_iter().collect()
     }
 
     /// Returns what is known of a channel; of an unknown one, the default.
@@ -278,11 +256,7 @@ impl NodeHandle {
         for shard in &self.shared.shards {
             let place = shard.commands.reserve().ok_or(NodeError::Busy)?;
             let (found, answer) = Answer::expected();
-            let all = DescribeAll {
-                app: app.id.clone(),
-                prefix: prefix.to_owned(),
-                answer: found,
-            };
+            let all = DescribeAll { app: app.id.clone(), prefix: prefix.to_owned(), answer: found };
             post(&shard.addresses()?.registry, all);
             shards.push((place, answer));
         }
@@ -324,18 +298,9 @@ impl NodeHandle {
             return Ok(());
         };
         self.shared.check_serving()?;
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel,
-        };
-        let place = self
-            .shared
-            .shard(&key)
-            .commands
-            .reserve()
-            .ok_or(NodeError::Busy)?;
-        self.relay_one(bridge, key, Relayed::Terminated, None, place)
-            .await
+        let key = ChannelKey { app: app.id.clone(), channel };
+        let place = self.shared.shard(&key).commands.reserve().ok_or(NodeError::Busy)?;
+        self.relay_one(bridge, key, Relayed::Terminated, None, place).await
     }
 
     /// Shuts the node: nothing is accepted any more, and every connection is closed with `close`.
@@ -356,16 +321,8 @@ impl NodeHandle {
         place: Place,
         facts: Answer<ChannelFacts>,
     ) {
-        let command = Command::Publish {
-            event,
-            place: Some(place),
-            facts,
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let command = Command::Publish { event, place: Some(place), facts };
+        self.shared.route(Route { key, app: Arc::clone(app), command });
     }
 
     /// Hands events to the bridge and waits until it has taken them. In fast delivery this node's own
@@ -380,20 +337,11 @@ impl NodeHandle {
         let mut waiting = Vec::with_capacity(keyed.len());
         for (key, event, place) in keyed {
             let caches = event.channel.kind().capabilities().caches;
-            let Publication {
-                event: name,
-                data,
-                except,
-                ..
-            } = event.clone();
+            let Publication { event: name, data, except, .. } = event.clone();
             let (done, taken) = oneshot::channel();
             bridge.relay(Relay {
                 key: key.clone(),
-                body: Relayed::Published {
-                    event: name,
-                    data,
-                    except,
-                },
+                body: Relayed::Published { event: name, data, except },
                 remember: caches.then_some(app.limits.cache),
                 to_self: !fast,
                 done: Some(done),
@@ -405,9 +353,7 @@ impl NodeHandle {
             }
         }
         for taken in waiting {
-            self.wait(taken)
-                .await?
-                .map_err(|_| NodeError::Unreachable)?;
+            self.wait(taken).await?.map_err(|_| NodeError::Unreachable)?;
         }
         Ok(())
     }
@@ -422,14 +368,7 @@ impl NodeHandle {
     ) -> Result<(), NodeError> {
         let (done, taken) = oneshot::channel();
         let (done, place) = (Some(done), Some(place));
-        bridge.relay(Relay {
-            key,
-            body,
-            remember,
-            to_self: true,
-            done,
-            place,
-        });
+        bridge.relay(Relay { key, body, remember, to_self: true, done, place });
         self.wait(taken).await?.map_err(|_| NodeError::Unreachable)
     }
 
@@ -441,21 +380,9 @@ impl NodeHandle {
         command: Command,
     ) -> Result<Place, NodeError> {
         self.shared.check_serving()?;
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel,
-        };
-        let place = self
-            .shared
-            .shard(&key)
-            .commands
-            .reserve()
-            .ok_or(NodeError::Busy)?;
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let key = ChannelKey { app: app.id.clone(), channel };
+        let place = self.shared.shard(&key).commands.reserve().ok_or(NodeError::Busy)?;
+        self.shared.route(Route { key, app: Arc::clone(app), command });
         Ok(place)
     }
 
@@ -499,11 +426,7 @@ pub(crate) struct Addresses {
 
 impl Shared {
     fn new(config: NodeConfig) -> Self {
-        let NodeConfig {
-            apps,
-            limits,
-            workers,
-        } = config;
+        let NodeConfig { apps, limits, workers } = config;
         let shard = |_| Shard {
             addresses: OnceLock::new(),
             events: Bound::new(limits.events_in_flight),
@@ -548,10 +471,7 @@ impl Shared {
     }
 
     pub(crate) fn check_serving(&self) -> Result<(), NodeError> {
-        let complete = self
-            .shards
-            .last()
-            .is_some_and(|shard| shard.addresses.get().is_some());
+        let complete = self.shards.last().is_some_and(|shard| shard.addresses.get().is_some());
         if complete && !self.stopping.load(Ordering::Acquire) {
             Ok(())
         } else {
@@ -598,18 +518,11 @@ impl Shared {
         events: Vec<Publication>,
     ) -> Result<Vec<(ChannelKey, Publication, Place)>, NodeError> {
         let reserve = |event: Publication| {
-            let key = ChannelKey {
-                app: app.id.clone(),
-                channel: event.channel.clone(),
-            };
+            let key = ChannelKey { app: app.id.clone(), channel: event.channel.clone() };
             let place = self.shard(&key).events.reserve()?;
             Some((key, event, place))
         };
-        events
-            .into_iter()
-            .map(reserve)
-            .collect::<Option<_>>()
-            .ok_or(NodeError::Busy)
+        events.into_iter().map(reserve).collect::<Option<_>>().ok_or(NodeError::Busy)
     }
 
     pub(crate) fn reserve_whisper(&self, key: &ChannelKey) -> Option<Place> {
@@ -622,11 +535,7 @@ impl Shared {
             BridgeEvent::Followed { key, remembered } => (key, Command::Followed(remembered)),
         };
         if let Some(app) = self.apps.by_id(key.app.as_str()) {
-            self.route(Route {
-                app: Arc::clone(app),
-                key,
-                command,
-            });
+            self.route(Route { app: Arc::clone(app), key, command });
         }
     }
 }

@@ -192,10 +192,7 @@ impl<W: Wire + ?Sized> Outbox<W> {
     }
 
     /// Tells the session something by its mailbox. Bounded: one tick and one answer per command at most.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "at most one per outstanding command or tick"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "at most one per outstanding command or tick")]
     pub(crate) fn notify(&self, notice: Notice) {
         self.session.do_send(notice);
     }
@@ -224,14 +221,8 @@ impl<W: Wire + ?Sized> Outbox<W> {
             lanes.data = spare.take();
         }
         lanes.bytes += frame.len();
-        lanes.data.push_back(Queued {
-            frame: Rc::clone(frame),
-            since: now,
-        });
-        Pushed::Queued {
-            bytes: lanes.bytes,
-            blocked: lanes.blocked.is_some(),
-        }
+        lanes.data.push_back(Queued { frame: Rc::clone(frame), since: now });
+        Pushed::Queued { bytes: lanes.bytes, blocked: lanes.blocked.is_some() }
     }
 
     /// Puts a control frame in front of all data that has not begun to leave. When as many wait as may,
@@ -389,10 +380,7 @@ impl Lanes {
             let Some(next) = self.pop(now) else { return };
             if count < next.frame.len() {
                 let frame = next.frame.slice(count..);
-                self.begun = Some(Queued {
-                    frame,
-                    since: next.since,
-                });
+                self.begun = Some(Queued { frame, since: next.since });
                 return;
             }
             count -= next.frame.len();
@@ -408,10 +396,7 @@ impl Lanes {
         }
         if let Some(queued) = self.data.pop_front() {
             self.bytes = self.bytes.saturating_sub(queued.frame.len());
-            return Some(Queued {
-                frame: queued.frame.wire().clone(),
-                since: queued.since,
-            });
+            return Some(Queued { frame: queued.frame.wire().clone(), since: queued.since });
         }
         self.last.take().map(|frame| Queued { frame, since: now })
     }

@@ -95,14 +95,7 @@ impl Registry {
         let id = self.shared.next_channel();
         let shared = Arc::clone(&self.shared);
         let channel = ChannelActor::new(key.clone(), id, app, shared, ctx.address()).start();
-        self.channels.insert(
-            key,
-            Entry {
-                channel,
-                id,
-                sent: 0,
-            },
-        );
+        self.channels.insert(key, Entry { channel, id, sent: 0 });
     }
 }
 
@@ -157,11 +150,7 @@ impl Handler<ChannelFailed> for Registry {
     type Result = ();
 
     fn handle(&mut self, failed: ChannelFailed, _ctx: &mut Self::Context) {
-        if self
-            .channels
-            .get(&failed.key)
-            .is_some_and(|entry| entry.id == failed.id)
-        {
+        if self.channels.get(&failed.key).is_some_and(|entry| entry.id == failed.id) {
             self.channels.remove(&failed.key);
         }
     }

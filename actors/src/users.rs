@@ -68,39 +68,18 @@ struct Watcher {
 
 impl Users {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            _alive: shared.metrics().actors.users.enter(),
-            shared,
-            realms: HashMap::new(),
-        }
+        Self { _alive: shared.metrics().actors.users.enter(), shared, realms: HashMap::new() }
     }
 
     fn to_user(&self, app: &Arc<App>, user: &UserId, command: Command) {
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel: ChannelName::of_user(user),
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let key = ChannelKey { app: app.id.clone(), channel: ChannelName::of_user(user) };
+        self.shared.route(Route { key, app: Arc::clone(app), command });
     }
 
     fn tell_watchers(&self, app: &Arc<App>, user: &UserId, frame: &Frame) {
-        let watchers = self
-            .realms
-            .get(&app.id)
-            .and_then(|realm| realm.watchers.get(user));
+        let watchers = self.realms.get(&app.id).and_then(|realm| realm.watchers.get(user));
         for Watcher { seat, user } in watchers.into_iter().flat_map(HashMap::values) {
-            self.to_user(
-                app,
-                user,
-                Command::Tell {
-                    seat: *seat,
-                    frame: frame.clone(),
-                },
-            );
+            self.to_user(app, user, Command::Tell { seat: *seat, frame: frame.clone() });
         }
     }
 
@@ -156,20 +135,12 @@ impl Realm {
         let socket = watcher.seat.socket;
         self.unwatch(socket);
         let mut seen = HashSet::new();
-        let watchlist: Vec<UserId> = watchlist
-            .into_iter()
-            .filter(|user| seen.insert(user.clone()))
-            .collect();
+        let watchlist: Vec<UserId> =
+            watchlist.into_iter().filter(|user| seen.insert(user.clone())).collect();
         for user in &watchlist {
-            self.watchers
-                .entry(user.clone())
-                .or_default()
-                .insert(socket, watcher.clone());
+            self.watchers.entry(user.clone()).or_default().insert(socket, watcher.clone());
         }
-        let lists = watchlist
-            .iter()
-            .cloned()
-            .partition(|user| self.connections.contains_key(user));
+        let lists = watchlist.iter().cloned().partition(|user| self.connections.contains_key(user));
         if !watchlist.is_empty() {
             self.watching.insert(socket, watchlist);
         }
@@ -204,17 +175,8 @@ impl Handler<Enter> for Users {
     type Result = ();
 
     fn handle(&mut self, enter: Enter, _ctx: &mut Self::Context) {
-        let Enter {
-            app,
-            seat,
-            sign_in,
-            place,
-        } = enter;
-        let SignIn {
-            user,
-            watchlist,
-            mut replies,
-        } = sign_in;
+        let Enter { app, seat, sign_in, place } = enter;
+        let SignIn { user, watchlist, mut replies } = sign_in;
         let realm = self.realms.entry(app.id.clone()).or_default();
         let came_online = realm.enter(seat.socket, &user);
         if came_online {
@@ -226,22 +188,13 @@ impl Handler<Enter> for Users {
         }
         if app.watchlist {
             let realm = self.realms.entry(app.id.clone()).or_default();
-            let watcher = Watcher {
-                seat,
-                user: user.clone(),
-            };
+            let watcher = Watcher { seat, user: user.clone() };
             let (online, offline) = realm.watch(&watcher, watchlist);
             if !(online.is_empty() && offline.is_empty()) {
                 replies.push(Frame::watchlist_events(&online, &offline));
             }
         }
-        let join = Join {
-            seat,
-            attempt: 0,
-            member: None,
-            replies: Some(replies),
-            place,
-        };
+        let join = Join { seat, attempt: 0, member: None, replies: Some(replies), place };
         self.to_user(&app, &user, Command::Join(join));
     }
 }
@@ -257,14 +210,7 @@ impl Handler<Exit> for Users {
         let signed_in_as = realm.signed_in.get(&seat.socket).cloned();
         let gone = realm.exit(seat.socket);
         if let Some(user) = signed_in_as {
-            self.to_user(
-                &app,
-                &user,
-                Command::Leave {
-                    seat,
-                    answer: false,
-                },
-            );
+            self.to_user(&app, &user, Command::Leave { seat, answer: false });
         }
         if let Some(user) = gone {
             ctx.run_later(self.shared.limits().offline_delay, move |users, _| {
@@ -289,14 +235,7 @@ mod tests {
     }
 
     fn watcher(id: u64, name: &str) -> Watcher {
-        Watcher {
-            seat: Seat {
-                worker: 0,
-                slot: 0,
-                socket: socket(id),
-            },
-            user: user(name),
-        }
+        Watcher { seat: Seat { worker: 0, slot: 0, socket: socket(id) }, user: user(name) }
     }
 
     #[test]
@@ -304,10 +243,7 @@ mod tests {
         let mut realm = Realm::default();
         assert!(realm.enter(socket(1), &user("a")));
         assert!(!realm.enter(socket(2), &user("a")));
-        assert!(
-            !realm.enter(socket(2), &user("a")),
-            "the same connection again"
-        );
+        assert!(!realm.enter(socket(2), &user("a")), "the same connection again");
         assert_eq!(realm.exit(socket(1)), None);
         assert_eq!(realm.exit(socket(2)), Some(user("a")));
         assert_eq!(realm.exit(socket(2)), None);

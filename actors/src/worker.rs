@@ -52,33 +52,11 @@ impl Worker {
         seat: Seat,
         subscription: Subscription,
     ) -> Result<(), NodeError> {
-        let Subscription {
-            channel,
-            attempt,
-            member,
-        } = subscription;
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel,
-        };
-        let place = self
-            .shared
-            .shard(&key)
-            .commands
-            .reserve()
-            .ok_or(NodeError::Busy)?;
-        let join = Join {
-            seat,
-            attempt,
-            member,
-            replies: None,
-            place,
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command: Command::Join(join),
-        });
+        let Subscription { channel, attempt, member } = subscription;
+        let key = ChannelKey { app: app.id.clone(), channel };
+        let place = self.shared.shard(&key).commands.reserve().ok_or(NodeError::Busy)?;
+        let join = Join { seat, attempt, member, replies: None, place };
+        self.shared.route(Route { key, app: Arc::clone(app), command: Command::Join(join) });
         Ok(())
     }
 
@@ -89,14 +67,7 @@ impl Worker {
 
     /// Ends a subscription of a connection that has ended.
     pub fn leave(&self, app: &Arc<App>, seat: Seat, channel: ChannelName) {
-        self.send(
-            app,
-            channel,
-            Command::Leave {
-                seat,
-                answer: false,
-            },
-        );
+        self.send(app, channel, Command::Leave { seat, answer: false });
     }
 
     /// Has `subscription_succeeded` sent once more.
@@ -109,21 +80,10 @@ impl Worker {
     /// # Errors
     /// [`NodeError::Busy`] when too many events are under way; it was not sent.
     pub fn whisper(&self, app: &Arc<App>, seat: Seat, whisper: Whisper) -> Result<(), NodeError> {
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel: whisper.channel.clone(),
-        };
+        let key = ChannelKey { app: app.id.clone(), channel: whisper.channel.clone() };
         let place = self.shared.reserve_whisper(&key).ok_or(NodeError::Busy)?;
-        let command = Command::Whisper {
-            seat,
-            whisper,
-            place: Some(place),
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let command = Command::Whisper { seat, whisper, place: Some(place) };
+        self.shared.route(Route { key, app: Arc::clone(app), command });
         Ok(())
     }
 
@@ -134,40 +94,19 @@ impl Worker {
     pub fn sign_in(&self, app: &Arc<App>, seat: Seat, sign_in: SignIn) -> Result<(), NodeError> {
         let shard = self.shared.users_of(&app.id);
         let place = shard.commands.reserve().ok_or(NodeError::Busy)?;
-        post(
-            &shard.addresses()?.users,
-            Enter {
-                app: Arc::clone(app),
-                seat,
-                sign_in,
-                place,
-            },
-        );
+        post(&shard.addresses()?.users, Enter { app: Arc::clone(app), seat, sign_in, place });
         Ok(())
     }
 
     /// Lets the identity of a connection go that has ended.
     pub fn sign_out(&self, app: &Arc<App>, seat: Seat) {
         if let Ok(addresses) = self.shared.users_of(&app.id).addresses() {
-            post(
-                &addresses.users,
-                Exit {
-                    app: Arc::clone(app),
-                    seat,
-                },
-            );
+            post(&addresses.users, Exit { app: Arc::clone(app), seat });
         }
     }
 
     fn send(&self, app: &Arc<App>, channel: ChannelName, command: Command) {
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel,
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let key = ChannelKey { app: app.id.clone(), channel };
+        self.shared.route(Route { key, app: Arc::clone(app), command });
     }
 }

@@ -45,10 +45,7 @@ impl RequestBody {
             Payload::None => None,
             stream => Some(stream),
         };
-        Self {
-            unread,
-            bytes_read: 0,
-        }
+        Self { unread, bytes_read: 0 }
     }
 
     /// Reads the whole body: at most `limit` bytes, within `wait`.
@@ -85,12 +82,9 @@ impl RequestBody {
     pub(crate) fn end_with(self, response: HttpResponse) -> HttpResponse {
         match self.unread {
             None => response,
-            Some(unread) => response.map_body(|_, body| {
-                BoxBody::new(WithUnread {
-                    body,
-                    _unread: unread,
-                })
-            }),
+            Some(unread) => {
+                response.map_body(|_, body| BoxBody::new(WithUnread { body, _unread: unread }))
+            }
         }
     }
 }
@@ -102,9 +96,8 @@ fn judge(headers: &HeaderMap, limit: usize) -> Result<(), BodyError> {
     if is_encoded {
         return Err(BodyError::Encoded);
     }
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge { limit });
     }
@@ -129,11 +122,7 @@ async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError
             return Err(BodyError::TooLarge { limit });
         }
     }
-    Ok(if joined.is_empty() {
-        first
-    } else {
-        joined.freeze()
-    })
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
 /// An answer's body that keeps the request's alive: actix-http closes after it.
@@ -170,10 +159,8 @@ mod tests {
     const WAIT: Duration = Duration::from_secs(10);
 
     fn body(chunks: &[&'static str]) -> RequestBody {
-        let chunks: Vec<Result<Bytes, PayloadError>> = chunks
-            .iter()
-            .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))
-            .collect();
+        let chunks: Vec<Result<Bytes, PayloadError>> =
+            chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
         let boxed: Pin<Box<dyn futures_util::Stream<Item = _>>> = Box::pin(stream::iter(chunks));
         RequestBody::new(Payload::from(boxed))
     }
@@ -187,9 +174,7 @@ mod tests {
         assert_eq!(read, Err(BodyError::TooLarge { limit: 5 }));
         let read = body(&["abcdef"]).read(&headers, 5, WAIT).await;
         assert_eq!(read, Err(BodyError::TooLarge { limit: 5 }));
-        let read = RequestBody::new(Payload::None)
-            .read(&headers, 5, WAIT)
-            .await;
+        let read = RequestBody::new(Payload::None).read(&headers, 5, WAIT).await;
         assert_eq!(read.unwrap(), "");
     }
 
@@ -211,9 +196,7 @@ mod tests {
         let boxed: Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, PayloadError>>>> =
             Box::pin(stream::pending());
         let mut never = RequestBody::new(Payload::from(boxed));
-        let read = never
-            .read(&HeaderMap::new(), 5, Duration::from_millis(1))
-            .await;
+        let read = never.read(&HeaderMap::new(), 5, Duration::from_millis(1)).await;
         assert_eq!(read, Err(BodyError::TooSlow));
     }
 }

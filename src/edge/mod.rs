@@ -79,10 +79,9 @@ impl<'p> Endpoint<'p> {
                 Self::Channel { app, channel }
             }
             ["apps", app, "channels", channel, "users"] => Self::Users { app, channel },
-            ["apps", app, "users", user, "terminate_connections"] => Self::Terminate {
-                app: Some(app),
-                user,
-            },
+            ["apps", app, "users", user, "terminate_connections"] => {
+                Self::Terminate { app: Some(app), user }
+            }
             // The Python SDK leaves the application out; its key names it.
             ["users", user, "terminate_connections"] => Self::Terminate { app: None, user },
             _ => return None,
@@ -135,9 +134,7 @@ fn without_prefix<'p>(raw_path: &'p str, prefix: &str) -> &'p str {
 
 async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut body = RequestBody::new(payload.into_inner());
-    let mut response = serve(&request, &mut body)
-        .await
-        .unwrap_or_else(|error| error.response());
+    let mut response = serve(&request, &mut body).await.unwrap_or_else(|error| error.response());
     cors::open(&mut response);
     body.end_with(response)
 }
@@ -154,23 +151,15 @@ async fn serve(request: &HttpRequest, body: &mut RequestBody) -> Result<HttpResp
         .or_else(|| at(raw_path).filter(|endpoint| endpoint.is_health()))
         .ok_or(ApiError::NotFound)?;
     if !endpoint.takes(request.method()) {
-        let allow = if endpoint.method() == Method::POST {
-            "POST"
-        } else {
-            "GET"
-        };
+        let allow = if endpoint.method() == Method::POST { "POST" } else { "GET" };
         return Err(ApiError::Method { allow });
     }
-    let call = Call {
-        state,
-        request,
-        path,
-    };
+    let call = Call { state, request, path };
     match endpoint {
         Endpoint::Socket => Err(ApiError::UpgradeRequired),
-        Endpoint::Ready => Ok(HttpResponse::Ok()
-            .content_type("text/plain; charset=utf-8")
-            .body("OK")),
+        Endpoint::Ready => {
+            Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK"))
+        }
         Endpoint::Metrics => Ok(admin::soketi_metrics(state)),
         _ => {
             let outcome = reply(&call, endpoint, body).await;

@@ -15,11 +15,8 @@ fn node(token: &str) -> TestNode {
 fn start(token: &str, adjust: impl FnOnce(&mut ServerConfig)) -> TestNode {
     TestNode::start(|config| {
         adjust(config);
-        config.admin = Some(AdminConfig {
-            host: "127.0.0.1".to_owned(),
-            port: 0,
-            token: token.to_owned(),
-        });
+        config.admin =
+            Some(AdminConfig { host: "127.0.0.1".to_owned(), port: 0, token: token.to_owned() });
     })
 }
 
@@ -57,14 +54,8 @@ fn check_122_metrics_count_what_an_application_does() {
     socket.subscribe("c");
     let count = |name: &str, count: u64| format!("micronotifier_{name}{{app_id=\"{id}\"}} {count}");
     let text = wait_for(&node, &count("connections", 1));
-    assert!(
-        text.contains("micronotifier_actors{kind=\"channel\"} 1\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains(&count("messages_received_total", 1)),
-        "{text}"
-    );
+    assert!(text.contains("micronotifier_actors{kind=\"channel\"} 1\n"), "{text}");
+    assert!(text.contains(&count("messages_received_total", 1)), "{text}");
     // the greeting and the answer to the subscription
     assert!(text.contains(&count("messages_sent_total", 2)), "{text}");
 
@@ -84,10 +75,7 @@ fn check_122_metrics_count_what_an_application_does() {
 
     drop(socket);
     let text = wait_for(&node, &count("connections", 0));
-    assert!(
-        text.contains(&count("connections_closed_total", 1)),
-        "{text}"
-    );
+    assert!(text.contains(&count("connections_closed_total", 1)), "{text}");
     wait_for(&node, "micronotifier_actors{kind=\"channel\"} 0");
 }
 
@@ -97,17 +85,10 @@ fn check_122_soketi_names_are_told_on_both_ports_in_its_mode() {
         config.edge.compatibility = Compatibility::Soketi;
     });
     let _socket = node.connect(MAIN);
-    wait_for(
-        &node,
-        &format!("micronotifier_connections{{app_id=\"{}\"}} 1", MAIN.id),
-    );
+    wait_for(&node, &format!("micronotifier_connections{{app_id=\"{}\"}} 1", MAIN.id));
     let request = b"GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n";
     let public = Connection::new(node.stream()).ask(request);
-    let labels = format!(
-        "{{app_id=\"{}\",port=\"{}\"}}",
-        MAIN.id,
-        node.address().port()
-    );
+    let labels = format!("{{app_id=\"{}\",port=\"{}\"}}", MAIN.id, node.address().port());
     for text in [public.text(), get(&node, "/metrics", "").text()] {
         for (name, count) in [
             ("connected", 1),
@@ -121,16 +102,9 @@ fn check_122_soketi_names_are_told_on_both_ports_in_its_mode() {
             let line = format!("soketi_{name}{labels} {count}");
             assert!(text.lines().any(|told| told == line), "{line}\n{text}");
         }
-        assert!(
-            text.contains("soketi_process_resident_memory_bytes "),
-            "{text}"
-        );
+        assert!(text.contains("soketi_process_resident_memory_bytes "), "{text}");
     }
-    assert!(
-        !public.text().contains("micronotifier_"),
-        "{}",
-        public.text()
-    );
+    assert!(!public.text().contains("micronotifier_"), "{}", public.text());
 }
 
 #[test]
@@ -140,9 +114,7 @@ fn check_124_applications_are_listed_to_the_operator() {
     let listed = body["applications"].as_array().expect("a list");
     let ids: Vec<_> = listed[..2].iter().map(|app| app["id"].clone()).collect();
     assert_eq!(ids, [json!(MAIN.id), json!(COUNTED.id)]);
-    let secret = listed
-        .iter()
-        .any(|app| app.to_string().contains(MAIN.secret));
+    let secret = listed.iter().any(|app| app.to_string().contains(MAIN.secret));
     assert!(!secret, "{body}");
 }
 
@@ -159,11 +131,7 @@ fn a_name_led_to_this_address_is_not_answered() {
 #[test]
 fn a_token_is_asked_for_where_one_is_configured() {
     let node = node("token-of-the-operator");
-    for headers in [
-        "",
-        "Authorization: Bearer wrong\r\n",
-        "Authorization: Bearer \r\n",
-    ] {
+    for headers in ["", "Authorization: Bearer wrong\r\n", "Authorization: Bearer \r\n"] {
         assert_eq!(get(&node, "/metrics", headers).status, 401, "{headers}");
     }
     let right = "Authorization: Bearer token-of-the-operator\r\n";

@@ -20,19 +20,13 @@ fn ask(request: &[u8]) -> Answer {
 }
 
 fn event() -> Call {
-    Call::post(
-        MAIN,
-        "/events",
-        &json!({"name": "e", "channels": ["signed"], "data": "1"}),
-    )
+    Call::post(MAIN, "/events", &json!({"name": "e", "channels": ["signed"], "data": "1"}))
 }
 
 #[test]
 fn check_074_a_signed_trigger_is_accepted() {
     let body = r#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;
-    let answer = shared()
-        .api(MAIN)
-        .call(&Call::post_text(MAIN, "/events", body));
+    let answer = shared().api(MAIN).call(&Call::post_text(MAIN, "/events", body));
     assert_eq!(answer.status, 200);
     assert_eq!(answer.text(), "{}");
     let kind = answer.header("content-type").unwrap();
@@ -41,14 +35,8 @@ fn check_074_a_signed_trigger_is_accepted() {
 
 #[test]
 fn check_075_a_wrong_secret_is_refused_and_the_text_to_sign_is_told() {
-    let impostor = TestApp {
-        secret: "guess",
-        ..MAIN
-    };
-    let call = Call {
-        app: impostor,
-        ..event()
-    };
+    let impostor = TestApp { secret: "guess", ..MAIN };
+    let call = Call { app: impostor, ..event() };
     let expected = call.text_to_sign(&call.signed_pairs()).replace('\n', "\\n");
     let message = shared().api(MAIN).call(&call).error(401);
     assert!(message.starts_with("Invalid signature: "), "{message}");
@@ -97,11 +85,7 @@ fn check_079_parameters_may_stand_in_any_order_and_be_escaped() {
     for _ in 0..pairs.len() {
         pairs.rotate_left(1);
         let raw = joined(&pairs);
-        for query in [
-            raw.clone(),
-            raw.replace(',', "%2C"),
-            raw.replace("info=", "%69nfo="),
-        ] {
+        for query in [raw.clone(), raw.replace(',', "%2C"), raw.replace("info=", "%69nfo=")] {
             let answer = api.connection.ask(&call.bytes_with(&query));
             assert_eq!(answer.status, 200, "{query}: {}", answer.text());
         }
@@ -112,10 +96,7 @@ fn check_079_parameters_may_stand_in_any_order_and_be_escaped() {
 fn check_080_applications_are_told_apart() {
     let unknown = event().on_path("/apps/nobody/events");
     call(&unknown).error(404);
-    let foreign = Call {
-        app: COUNTED,
-        ..event()
-    };
+    let foreign = Call { app: COUNTED, ..event() };
     call(&foreign).error(401);
 }
 
@@ -161,16 +142,8 @@ fn an_older_pair_is_good_until_it_ends() {
         credential: Credential::new(app.key, app.secret),
         until_unix,
     };
-    let current = TestApp {
-        key: "older-key",
-        secret: "secret-of-the-older-pair",
-        ..MAIN
-    };
-    let ended = TestApp {
-        key: "ended-key",
-        secret: "secret-of-the-ended-pair",
-        ..MAIN
-    };
+    let current = TestApp { key: "older-key", secret: "secret-of-the-older-pair", ..MAIN };
+    let ended = TestApp { key: "ended-key", secret: "secret-of-the-ended-pair", ..MAIN };
     let node = TestNode::start(|config| {
         let mut app = MAIN.config();
         app.older = vec![older(current, None), older(ended, Some(unix_now() - 1))];
@@ -213,16 +186,11 @@ fn an_application_has_rates() {
     let mut api = node.api(MAIN);
     let event = json!({"name": "e", "channel": "c", "data": "1"});
     let calls: [&mut dyn FnMut(&mut Api) -> Answer; 2] =
-        [&mut |api| api.post("/events", &event), &mut |api| {
-            api.get("/channels", &[])
-        }];
+        [&mut |api| api.post("/events", &event), &mut |api| api.get("/channels", &[])];
     for call in calls {
         let answers: Vec<Answer> = (0..40).map(|_| call(&mut api)).collect();
         assert_eq!(answers[0].status, 200);
-        let refused: Vec<&Answer> = answers
-            .iter()
-            .filter(|answer| answer.status != 200)
-            .collect();
+        let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status != 200).collect();
         assert!(!refused.is_empty(), "forty in a row all passed");
         for answer in refused {
             answer.error(429);

@@ -32,10 +32,7 @@ impl Hub {
             state.nodes.push(sink);
             state.nodes.len() - 1
         });
-        let bridge = LoopbackBridge {
-            hub: self.clone(),
-            node,
-        };
+        let bridge = LoopbackBridge { hub: self.clone(), node };
         let bridge = LoopbackBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| bridge);
         BridgeHandle {
             relay: bridge.clone().recipient(),
@@ -119,13 +116,8 @@ impl State {
             return;
         };
         let (event, data) = (event.clone(), data.clone());
-        let remembered = Remembered {
-            event,
-            data,
-            expires_in: Duration::ZERO,
-        };
-        self.remembered
-            .insert(relay.key.clone(), (remembered, Instant::now() + time));
+        let remembered = Remembered { event, data, expires_in: Duration::ZERO };
+        self.remembered.insert(relay.key.clone(), (remembered, Instant::now() + time));
     }
 
     fn recall(&mut self, key: &ChannelKey) -> Option<Remembered> {
@@ -135,9 +127,6 @@ impl State {
             self.remembered.remove(key);
             return None;
         }
-        Some(Remembered {
-            expires_in,
-            ..remembered.clone()
-        })
+        Some(Remembered { expires_in, ..remembered.clone() })
     }
 }

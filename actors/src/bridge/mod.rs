@@ -80,10 +80,7 @@ pub struct Relay {
     pub to_self: bool,
     /// Told when the bridge has taken it for good, or could not.
     pub done: Option<oneshot::Sender<Result<(), BridgeError>>>,
-    #[expect(
-        dead_code,
-        reason = "held for its drop, when the bridge is done with it"
-    )]
+    #[expect(dead_code, reason = "held for its drop, when the bridge is done with it")]
     pub(crate) place: Option<Place>,
 }
 

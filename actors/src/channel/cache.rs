@@ -43,17 +43,11 @@ impl Cache {
     /// Returns how long something is still remembered; `None` when nothing is.
     pub(crate) fn holds_for(&mut self, now: Moment) -> Option<Duration> {
         self.expire(now);
-        self.0
-            .as_ref()
-            .map(|remembered| remembered.until.since(now))
+        self.0.as_ref().map(|remembered| remembered.until.since(now))
     }
 
     fn expire(&mut self, now: Moment) {
-        if self
-            .0
-            .as_ref()
-            .is_some_and(|remembered| now >= remembered.until)
-        {
+        if self.0.as_ref().is_some_and(|remembered| now >= remembered.until) {
             self.0 = None;
         }
     }
@@ -73,10 +67,7 @@ mod tests {
         cache.remember(Frame::ping(), "1".into(), at(10));
         assert_eq!(cache.replay(at(9)), Some(Frame::ping()));
         let event = cache.event(at(7)).unwrap();
-        assert_eq!(
-            (&*event.data, event.expires_in),
-            ("1", Duration::from_secs(3))
-        );
+        assert_eq!((&*event.data, event.expires_in), ("1", Duration::from_secs(3)));
         assert_eq!(cache.holds_for(at(10)), None);
         assert_eq!(cache.replay(at(10)), None);
     }

@@ -29,11 +29,7 @@ pub(crate) struct Route {
 #[rtype(result = "()")]
 pub(crate) enum Command {
     /// Deliver an event to all subscribers, and remember it if the channel caches.
-    Publish {
-        event: Publication,
-        place: Option<Place>,
-        facts: Answer<ChannelFacts>,
-    },
+    Publish { event: Publication, place: Option<Place>, facts: Answer<ChannelFacts> },
     /// Take a subscriber in.
     Join(Join),
     /// Let a subscriber go; `answer` when its session still waits to hear of it.
@@ -41,11 +37,7 @@ pub(crate) enum Command {
     /// Tell a subscriber once more that it has succeeded.
     Resend { seat: Seat },
     /// Deliver a client event to the other subscribers.
-    Whisper {
-        seat: Seat,
-        whisper: Whisper,
-        place: Option<Place>,
-    },
+    Whisper { seat: Seat, whisper: Whisper, place: Option<Place> },
     /// Send a frame to one subscriber, in order with everything else that the channel sends it.
     Tell { seat: Seat, frame: Frame },
     /// Close the connection of every subscriber.

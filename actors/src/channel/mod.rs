@@ -100,32 +100,19 @@ impl ChannelActor {
 
     fn carry_out(&mut self, command: Command, ctx: &mut Context<Self>) {
         match command {
-            Command::Publish {
-                event,
-                place,
-                facts,
-            } => {
+            Command::Publish { event, place, facts } => {
                 self.publish(&event, place.as_ref());
                 facts.give(|| self.facts());
             }
             Command::Join(join) => self.join(join, ctx),
             Command::Leave { seat, answer } => self.leave(seat, answer, ctx),
             Command::Resend { seat } => self.resend(seat),
-            Command::Whisper {
-                seat,
-                whisper,
-                place,
-            } => self.whisper(seat, whisper, place),
+            Command::Whisper { seat, whisper, place } => self.whisper(seat, whisper, place),
             Command::Tell { seat, frame } => self.tell(seat, frame),
             Command::Terminate => self.dismiss_all(TERMINATED),
             Command::Describe(facts) => facts.give(|| self.facts()),
             Command::ListMembers(members) => {
-                members.give(|| {
-                    self.roster
-                        .members()
-                        .map(|(user, _)| user.clone())
-                        .collect()
-                });
+                members.give(|| self.roster.members().map(|(user, _)| user.clone()).collect());
             }
             Command::Relayed(body) => self.relayed(body),
             Command::Followed(remembered) => self.followed(remembered, ctx),
@@ -138,8 +125,7 @@ impl ChannelActor {
         let frame = Frame::channel_event(&self.key.channel, &event.event, &event.data);
         if self.can.caches {
             let until = self.shared.now().after(self.app.limits.cache);
-            self.cache
-                .remember(frame.clone(), event.data.clone(), until);
+            self.cache.remember(frame.clone(), event.data.clone(), until);
         }
         self.fan_out(&frame, event.except, place);
     }
@@ -148,23 +134,14 @@ impl ChannelActor {
         let Some(subscriber) = self.subscribers.get(&seat.socket) else {
             return;
         };
-        let Whisper {
-            channel,
-            event,
-            data,
-        } = whisper;
+        let Whisper { channel, event, data } = whisper;
         let user = subscriber.user.clone();
         let frame = Frame::client_event(&channel, &event, &data, user.as_ref());
         self.fan_out(&frame, Some(seat.socket), place.as_ref());
         if let Some(bridge) = self.shared.bridge() {
             bridge.relay(Relay {
                 key: self.key.clone(),
-                body: Relayed::Whispered {
-                    event,
-                    data,
-                    user,
-                    socket: seat.socket,
-                },
+                body: Relayed::Whispered { event, data, user, socket: seat.socket },
                 remember: None,
                 to_self: false,
                 done: None,
@@ -175,28 +152,11 @@ impl ChannelActor {
 
     fn relayed(&mut self, body: Relayed) {
         match body {
-            Relayed::Published {
-                event,
-                data,
-                except,
-            } => {
+            Relayed::Published { event, data, except } => {
                 let channel = self.key.channel.clone();
-                self.publish(
-                    &Publication {
-                        channel,
-                        event,
-                        data,
-                        except,
-                    },
-                    None,
-                );
+                self.publish(&Publication { channel, event, data, except }, None);
             }
-            Relayed::Whispered {
-                event,
-                data,
-                user,
-                socket,
-            } => {
+            Relayed::Whispered { event, data, user, socket } => {
                 let frame = Frame::client_event(&self.key.channel, &event, &data, user.as_ref());
                 self.fan_out(&frame, Some(socket), None);
             }
@@ -209,15 +169,7 @@ impl ChannelActor {
         for (worker, subscribers) in self.per_worker.iter().enumerate() {
             if *subscribers > 0 {
                 let (channel, frame, place) = (self.id, frame.clone(), place.cloned());
-                self.shared.courier(
-                    worker,
-                    Errand::Deliver {
-                        channel,
-                        frame,
-                        except,
-                        place,
-                    },
-                );
+                self.shared.courier(worker, Errand::Deliver { channel, frame, except, place });
             }
         }
     }
@@ -256,28 +208,15 @@ impl ChannelActor {
 
     fn attach(&mut self, join: &Join) {
         let user = join.member.as_ref().map(|member| member.user.clone());
-        let subscriber = Subscriber {
-            seat: join.seat,
-            user,
-        };
-        if self
-            .subscribers
-            .insert(join.seat.socket, subscriber)
-            .is_none()
+        let subscriber = Subscriber { seat: join.seat, user };
+        if self.subscribers.insert(join.seat.socket, subscriber).is_none()
             && let Some(count) = self.per_worker.get_mut(usize::from(join.seat.worker))
         {
             *count += 1;
         }
         let replies = join.replies.clone().unwrap_or_else(|| self.success());
         let (seat, channel) = (join.seat, self.id);
-        self.errand(
-            seat,
-            Errand::Attach {
-                seat,
-                channel,
-                replies,
-            },
-        );
+        self.errand(seat, Errand::Attach { seat, channel, replies });
     }
 
     /// Returns what a new subscriber hears first: the success, then what the channel remembers.
@@ -297,18 +236,8 @@ impl ChannelActor {
 
     fn refuse(&self, join: &Join, cause: JoinRefusal) {
         let (channel, attempt) = (self.key.channel.clone(), join.attempt);
-        let refused = Refused {
-            channel,
-            attempt,
-            cause,
-        };
-        self.errand(
-            join.seat,
-            Errand::Refuse {
-                seat: join.seat,
-                refused,
-            },
-        );
+        let refused = Refused { channel, attempt, cause };
+        self.errand(join.seat, Errand::Refuse { seat: join.seat, refused });
     }
 
     fn resend(&self, seat: Seat) {
@@ -322,13 +251,7 @@ impl ChannelActor {
 
     fn tell(&self, seat: Seat, frame: Frame) {
         if self.subscribers.contains_key(&seat.socket) {
-            self.errand(
-                seat,
-                Errand::Tell {
-                    seat,
-                    frames: vec![frame],
-                },
-            );
+            self.errand(seat, Errand::Tell { seat, frames: vec![frame] });
         }
     }
 
@@ -337,13 +260,7 @@ impl ChannelActor {
             waiting.retain(|join| join.seat != seat);
         }
         if answer {
-            self.errand(
-                seat,
-                Errand::Detach {
-                    seat,
-                    channel: self.id,
-                },
-            );
+            self.errand(seat, Errand::Detach { seat, channel: self.id });
         }
         let Some(subscriber) = self.subscribers.remove(&seat.socket) else {
             return;
@@ -361,18 +278,8 @@ impl ChannelActor {
 
     fn dismiss_all(&self, (code, reason): (ErrorCode, &'static str)) {
         for Subscriber { seat, .. } in self.subscribers.values() {
-            let (error, close) = (
-                Frame::error(Some(code), reason),
-                Close::pusher(code, reason),
-            );
-            self.errand(
-                *seat,
-                Errand::Dismiss {
-                    seat: *seat,
-                    error,
-                    close,
-                },
-            );
+            let (error, close) = (Frame::error(Some(code), reason), Close::pusher(code, reason));
+            self.errand(*seat, Errand::Dismiss { seat: *seat, error, close });
         }
     }
 
@@ -394,25 +301,15 @@ impl ChannelActor {
 
     fn fan_out_count(&self) {
         let count = self.subscribers.len() as u64;
-        self.fan_out(
-            &Frame::subscription_count(&self.key.channel, count),
-            None,
-            None,
-        );
+        self.fan_out(&Frame::subscription_count(&self.key.channel, count), None, None);
     }
 
     // --- life -----------------------------------------------------------------------------------
 
     fn followed(&mut self, remembered: Option<Remembered>, ctx: &mut Context<Self>) {
-        if let Some(Remembered {
-            event,
-            data,
-            expires_in,
-        }) = remembered
-        {
+        if let Some(Remembered { event, data, expires_in }) = remembered {
             let frame = Frame::channel_event(&self.key.channel, &event, &data);
-            self.cache
-                .remember(frame, data, self.shared.now().after(expires_in));
+            self.cache.remember(frame, data, self.shared.now().after(expires_in));
         }
         for join in self.joining.take().into_iter().flatten() {
             self.join(join, ctx);
@@ -467,13 +364,7 @@ impl Handler<Command> for ChannelActor {
         self.handled += 1;
         if contain("channel", || self.carry_out(command, ctx)).is_none() {
             self.dismiss_all(FAILED);
-            post(
-                &self.registry,
-                ChannelFailed {
-                    key: self.key.clone(),
-                    id: self.id,
-                },
-            );
+            post(&self.registry, ChannelFailed { key: self.key.clone(), id: self.id });
             ctx.stop();
             return;
         }

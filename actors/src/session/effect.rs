@@ -72,10 +72,7 @@ pub struct Close {
 impl Close {
     /// Closes with one of Pusher's codes.
     pub const fn pusher(code: ErrorCode, reason: &'static str) -> Self {
-        Self {
-            code: code.number(),
-            reason,
-        }
+        Self { code: code.number(), reason }
     }
 
     /// Closes with 1008: the client breaks rules again and again (RFC 6455, section 7.4.1).

@@ -67,10 +67,9 @@ pub(super) fn malformed(cause: Malformed) -> Effect {
 
 pub(super) fn complaint(cause: &Complaint<'_>) -> Effect {
     match cause {
-        Complaint::UnknownEvent(event) => error(&format!(
-            "Unsupported event received on socket: {}",
-            cut(event, ECHO_CHARS)
-        )),
+        Complaint::UnknownEvent(event) => {
+            error(&format!("Unsupported event received on socket: {}", cut(event, ECHO_CHARS)))
+        }
         Complaint::NotSubscribed(channel) => error(&format!(
             "No current subscription to channel {}, or subscription in progress",
             cut(channel, ECHO_CHARS)
@@ -104,10 +103,9 @@ pub(super) fn whisper(cause: &WhisperError) -> Effect {
         )),
         WhisperError::NameTooLong => error("Event name too long"),
         WhisperError::DataTooLarge => error("Client event data too large"),
-        WhisperError::Rate => coded(
-            ErrorCode::ClientEventRate,
-            "The client event was rejected due to rate limit",
-        ),
+        WhisperError::Rate => {
+            coded(ErrorCode::ClientEventRate, "The client event was rejected due to rate limit")
+        }
     }
 }
 
@@ -212,10 +210,9 @@ fn auth_text(cause: &AuthError<'_>, subject: &str, short_subject: &str) -> Strin
         AuthError::Format => {
             format!("Auth value for {subject} is invalid: should be of format 'key:signature'")
         }
-        AuthError::UnknownKey(key) => format!(
-            "Invalid key in {short_subject} auth data: '{}'",
-            cut(key, ECHO_CHARS)
-        ),
+        AuthError::UnknownKey(key) => {
+            format!("Invalid key in {short_subject} auth data: '{}'", cut(key, ECHO_CHARS))
+        }
         AuthError::WrongSignature { signed, given } => format!(
             "Invalid signature: Expected HMAC SHA256 hex digest of {}, but got {}",
             cut(signed, SIGNED_ECHO_CHARS),

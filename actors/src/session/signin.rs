@@ -66,11 +66,7 @@ impl Session {
                     replies.push(refusal::watchlist_cut(limit));
                 }
                 let user = member.user.clone();
-                effects.push(Effect::SignIn(SignIn {
-                    user,
-                    watchlist,
-                    replies,
-                }));
+                effects.push(Effect::SignIn(SignIn { user, watchlist, replies }));
                 self.authorize_by = None;
                 self.signed_in = Some(Box::new(member));
             }

@@ -38,45 +38,22 @@ mod tests {
     #[test]
     fn an_answer_ends_where_its_head_says() {
         let (success, closes) = (
-            Answer {
-                is_success: true,
-                closes: false,
-            },
-            Answer {
-                is_success: false,
-                closes: true,
-            },
+            Answer { is_success: true, closes: false },
+            Answer { is_success: false, closes: true },
         );
         let cases: [(&[u8], Option<Answer>); 6] = [
             (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", None),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{", None),
-            (
-                b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
-                Some(success),
-            ),
-            (
-                b"HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-                Some(closes),
-            ),
-            (
-                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
-                None,
-            ),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", Some(success)),
+            (b"HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", Some(closes)),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", None),
             (
                 b"HTTP/1.1 202 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-                Some(Answer {
-                    is_success: true,
-                    closes: false,
-                }),
+                Some(Answer { is_success: true, closes: false }),
             ),
         ];
         for (bytes, expected) in cases {
-            assert_eq!(
-                Answer::read(bytes),
-                expected,
-                "{}",
-                String::from_utf8_lossy(bytes)
-            );
+            assert_eq!(Answer::read(bytes), expected, "{}", String::from_utf8_lossy(bytes));
         }
     }
 }

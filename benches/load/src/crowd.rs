@@ -114,11 +114,7 @@ impl Crowd {
 
     fn add_one(&mut self) -> io::Result<()> {
         let index = self.subscribers.len();
-        let Some(address) = self
-            .addresses
-            .iter()
-            .cycle()
-            .nth(index % self.addresses.len().max(1))
+        let Some(address) = self.addresses.iter().cycle().nth(index % self.addresses.len().max(1))
         else {
             return Err(io::Error::other("no server is named"));
         };
@@ -128,12 +124,8 @@ impl Crowd {
             Token(index),
             Interest::READABLE | Interest::WRITABLE,
         )?;
-        let (handshake, channel) = (
-            self.target.handshake(*address),
-            index % self.target.channels,
-        );
-        self.subscribers
-            .push(Subscriber::new(socket, handshake, channel));
+        let (handshake, channel) = (self.target.handshake(*address), index % self.target.channels);
+        self.subscribers.push(Subscriber::new(socket, handshake, channel));
         Ok(())
     }
 }

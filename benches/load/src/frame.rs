@@ -30,12 +30,7 @@ pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
         frame.extend_from_slice(&(payload.len() as u16).to_be_bytes());
     }
     frame.extend_from_slice(&MASK);
-    frame.extend(
-        payload
-            .iter()
-            .zip(MASK.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     frame
 }
 
@@ -61,10 +56,7 @@ pub(crate) fn take<'b>(bytes: &mut &'b [u8]) -> Option<Received<'b>> {
     };
     let (payload, rest) = rest.split_at_checked(length)?;
     *bytes = rest;
-    Some(Received {
-        opcode: first & 0x0f,
-        payload,
-    })
+    Some(Received { opcode: first & 0x0f, payload })
 }
 
 #[cfg(test)]

@@ -62,21 +62,8 @@ fn measure(options: &Options) -> io::Result<Report> {
     if options.mode == Mode::Idle {
         sleep(Duration::from_secs(options.seconds));
         let idle = Usage::of(&options.pids)?;
-        return Ok(Report::idle(
-            &crowd,
-            connect_seconds,
-            before,
-            connected,
-            idle,
-        ));
+        return Ok(Report::idle(&crowd, connect_seconds, before, connected, idle));
     }
     let measured = Run::new(options, &mut crowd)?.measure()?;
-    Ok(Report::load(
-        options,
-        &crowd,
-        &measured,
-        connect_seconds,
-        before,
-        connected,
-    ))
+    Ok(Report::load(options, &crowd, &measured, connect_seconds, before, connected))
 }

@@ -86,11 +86,7 @@ impl Mode {
 
 impl Options {
     pub(crate) fn publish_addresses(&self) -> &[SocketAddr] {
-        if self.publish_addresses.is_empty() {
-            &self.addresses
-        } else {
-            &self.publish_addresses
-        }
+        if self.publish_addresses.is_empty() { &self.addresses } else { &self.publish_addresses }
     }
 
     pub(crate) fn prefix(&self) -> &str {

@@ -23,11 +23,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            accepted: 0,
-            refused: 0,
-            latency: latencies()?,
-        })
+        Ok(Self { accepted: 0, refused: 0, latency: latencies()? })
     }
 }
 
@@ -79,9 +75,7 @@ impl Publisher {
                     tally.error("publisher closed");
                     return self.reopen(registry);
                 }
-                Ok(count) => self
-                    .unread
-                    .extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => self.unread.extend_from_slice(buffer.get(..count).unwrap_or_default()),
                 // what is wrong with the socket, the next write is told too
                 Err(_) => return Ok(()),
             }

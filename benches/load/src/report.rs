@@ -95,12 +95,7 @@ impl Report {
         before: Usage,
         connected: Usage,
     ) -> Self {
-        let Measured {
-            seconds,
-            from,
-            to,
-            triggers,
-        } = measured;
+        let Measured { seconds, from, to, triggers } = measured;
         let delivered = to.delivered - from.delivered;
         let published = to.published - from.published;
         let cpu = to.usage.seconds() - from.usage.seconds();
@@ -117,10 +112,7 @@ impl Report {
             delivered,
             deliveries_per_s: round(delivered as f64 / seconds, 0),
             publish_per_s: round(published as f64 / seconds, 0),
-            mib_in_per_s: round(
-                (to.bytes_in - from.bytes_in) as f64 / seconds / BYTES_PER_MIB,
-                1,
-            ),
+            mib_in_per_s: round((to.bytes_in - from.bytes_in) as f64 / seconds / BYTES_PER_MIB, 1),
             p50_us: microseconds(latency, 0.5),
             p99_us: microseconds(latency, 0.99),
             p999_us: microseconds(latency, 0.999),

@@ -83,12 +83,7 @@ impl<'c> Run<'c> {
         let measured_from = Instant::now();
         self.go_on(start, warm_up + Duration::from_secs(self.options.seconds))?;
         let seconds = measured_from.elapsed().as_secs_f64();
-        Ok(Measured {
-            seconds,
-            from,
-            to: self.snapshot()?,
-            triggers: self.triggers,
-        })
+        Ok(Measured { seconds, from, to: self.snapshot()?, triggers: self.triggers })
     }
 
     fn go_on(&mut self, start: Instant, until: Duration) -> io::Result<()> {
@@ -124,12 +119,7 @@ impl<'c> Run<'c> {
                 continue;
             };
             if let Some(publisher) = self.publishers.get_mut(publisher) {
-                let Crowd {
-                    buffer,
-                    poll,
-                    tally,
-                    ..
-                } = &mut *self.crowd;
+                let Crowd { buffer, poll, tally, .. } = &mut *self.crowd;
                 publisher.pump(buffer, poll.registry(), tally, &mut self.triggers)?;
             }
         }
@@ -138,12 +128,7 @@ impl<'c> Run<'c> {
     }
 
     fn send_triggers(&mut self, due: u64) {
-        let Crowd {
-            target,
-            tally,
-            per_channel,
-            ..
-        } = &*self.crowd;
+        let Crowd { target, tally, per_channel, .. } = &*self.crowd;
         for publisher in &mut self.publishers {
             if publisher.is_busy() || self.published >= due {
                 continue;
@@ -168,13 +153,7 @@ impl<'c> Run<'c> {
     }
 
     fn send_client_events(&mut self, due: u64) {
-        let Crowd {
-            target,
-            tally,
-            per_channel,
-            subscribers,
-            ..
-        } = &mut *self.crowd;
+        let Crowd { target, tally, per_channel, subscribers, .. } = &mut *self.crowd;
         let room = self.options.window * CLIENT_WINDOW;
         for _ in 0..BURST {
             let is_full = self.options.rate == 0 && self.backlog.outstanding(tally) >= room;
@@ -198,9 +177,7 @@ impl<'c> Run<'c> {
             );
             subscriber.send(&event);
             self.published += 1;
-            let others = per_channel
-                .get(channel)
-                .map_or(0, |all| all.saturating_sub(1));
+            let others = per_channel.get(channel).map_or(0, |all| all.saturating_sub(1));
             self.backlog.expect(others);
         }
     }

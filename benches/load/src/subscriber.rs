@@ -42,13 +42,7 @@ struct Over;
 
 impl Subscriber {
     pub(crate) fn new(socket: TcpStream, handshake: Vec<u8>, channel: usize) -> Self {
-        Self {
-            socket,
-            unread: Vec::new(),
-            unsent: handshake,
-            stage: Stage::Handshake,
-            channel,
-        }
+        Self { socket, unread: Vec::new(), unsent: handshake, stage: Stage::Handshake, channel }
     }
 
     /// Sends a text message as soon as the socket takes it.
@@ -140,9 +134,7 @@ impl Subscriber {
         while let Some(Received { opcode, payload }) = frame::take(&mut bytes) {
             match opcode {
                 frame::CLOSE => {
-                    let code = payload
-                        .first_chunk()
-                        .map_or(0, |code| u16::from_be_bytes(*code));
+                    let code = payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code));
                     tally.error(format!("close {code}"));
                     return Err(Over);
                 }
@@ -177,8 +169,7 @@ impl Subscriber {
             let digits = payload.get(mark + 2..).unwrap_or_default();
             tally.deliver(leading_number(digits));
         } else if find(payload, b"pusher:ping").is_some() {
-            self.unsent
-                .extend(frame::text(br#"{"event":"pusher:pong","data":{}}"#));
+            self.unsent.extend(frame::text(br#"{"event":"pusher:pong","data":{}}"#));
         } else if find(payload, b"pusher:error").is_some() {
             tally.error(beginning(payload, ERROR_BYTES));
         }

@@ -17,10 +17,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    #[expect(
-        clippy::expect_used,
-        reason = "HMAC takes keys of any length (RFC 2104, section 2)"
-    )]
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length (RFC 2104, section 2)")]
     pub(crate) fn new(options: &Options) -> Self {
         let secret = options.secret.as_bytes();
         Self {
@@ -63,9 +60,7 @@ impl Target {
     pub(crate) fn trigger(&self, body: &str) -> Vec<u8> {
         let Self { app, key, .. } = self;
         let digest = hex::encode(Md5::digest(body.as_bytes()));
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let query =
             format!("auth_key={key}&auth_timestamp={unix}&auth_version=1.0&body_md5={digest}");
         let signature = self.sign(&format!("POST\n/apps/{app}/events\n{query}"));

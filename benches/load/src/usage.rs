@@ -29,9 +29,7 @@ impl Usage {
             let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
             let mut fields = after_name.split(' ').skip(11).map(str::parse::<f64>);
             let (Some(Ok(user)), Some(Ok(system))) = (fields.next(), fields.next()) else {
-                return Err(io::Error::other(format!(
-                    "/proc/{pid}/stat is not as expected"
-                )));
+                return Err(io::Error::other(format!("/proc/{pid}/stat is not as expected")));
             };
             sum.user += user / TICKS_PER_SECOND;
             sum.system += system / TICKS_PER_SECOND;
@@ -53,8 +51,6 @@ fn read(pid: u32, file: &str) -> io::Result<String> {
 
 /// Returns the resident KiB of a process; one that is ending has none.
 fn resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }

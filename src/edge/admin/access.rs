@@ -30,10 +30,7 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn new(config: &AdminConfig) -> Self {
-        Self {
-            host: config.host.clone(),
-            token: config.token.clone(),
-        }
+        Self { host: config.host.clone(), token: config.token.clone() }
     }
 
     /// Refuses what a foreign page may have made.
@@ -105,10 +102,7 @@ mod tests {
     use super::*;
 
     fn access(token: &str) -> Access {
-        Access {
-            host: "node.internal".to_owned(),
-            token: token.to_owned(),
-        }
+        Access { host: "node.internal".to_owned(), token: token.to_owned() }
     }
 
     fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
@@ -136,11 +130,7 @@ mod tests {
             ("", false),
         ] {
             let headers = headers(&[(HOST, host)]);
-            let expected = if is_own {
-                Ok(())
-            } else {
-                Err(Denied::ForeignHost)
-            };
+            let expected = if is_own { Ok(()) } else { Err(Denied::ForeignHost) };
             assert_eq!(access("").check_origin(&headers), expected, "{host}");
             assert_eq!(access("token").check_origin(&headers), Ok(()), "{host}");
         }
@@ -178,11 +168,7 @@ mod tests {
             ("token", false),
         ] {
             let headers = headers(&[(AUTHORIZATION, given)]);
-            assert_eq!(
-                access("token").check_token(&headers).is_ok(),
-                fits,
-                "{given}"
-            );
+            assert_eq!(access("token").check_token(&headers).is_ok(), fits, "{given}");
         }
         assert!(access("token").check_token(&HeaderMap::new()).is_err());
         assert!(access("").check_token(&HeaderMap::new()).is_ok());

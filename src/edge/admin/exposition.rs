@@ -29,10 +29,7 @@ impl Exposition {
             Kind::Gauge => "gauge",
         };
         let text = &mut self.0;
-        write_to(
-            text,
-            format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"),
-        );
+        write_to(text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
         Family { text, name }
     }
 
@@ -48,10 +45,7 @@ impl Family<'_> {
         self.text.push_str(&self.name);
         let mut before = '{';
         for (label, text) in labels {
-            write_to(
-                self.text,
-                format_args!("{before}{label}=\"{}\"", escape(text)),
-            );
+            write_to(self.text, format_args!("{before}{label}=\"{}\"", escape(text)));
             before = ',';
         }
         if !labels.is_empty() {
@@ -62,10 +56,7 @@ impl Family<'_> {
 }
 
 fn escape(label: &str) -> String {
-    label
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 fn write_to(text: &mut String, arguments: std::fmt::Arguments<'_>) {
@@ -83,9 +74,7 @@ mod tests {
         let mut family = exposition.family("a_total", Kind::Counter, "Two\nlines and a \\.");
         family.value(&[("app_id", "x"), ("status", "200")], 3);
         family.value(&[("app_id", "a\"b\\c\nd")], u64::MAX);
-        exposition
-            .family("b_seconds", Kind::Gauge, "None.")
-            .value(&[], 0.25);
+        exposition.family("b_seconds", Kind::Gauge, "None.").value(&[], 0.25);
         assert_eq!(
             exposition.finish(),
             "# HELP a_total Two\\nlines and a \\\\.\n\

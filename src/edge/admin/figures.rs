@@ -20,12 +20,7 @@ pub(super) type Counted<'n> = (&'n str, Arc<AppMetrics>);
 type PerApp = (&'static str, Kind, &'static str, fn(&AppMetrics) -> u64);
 
 const PER_APP: [PerApp; 12] = [
-    (
-        "micronotifier_connections",
-        Kind::Gauge,
-        "Established connections.",
-        AppMetrics::connections,
-    ),
+    ("micronotifier_connections", Kind::Gauge, "Established connections.", AppMetrics::connections),
     (
         "micronotifier_connections_opened_total",
         Kind::Counter,
@@ -135,10 +130,7 @@ pub(super) fn expose(node: &NodeHandle) -> String {
 /// Returns what is counted for each application, in the order of the configuration.
 pub(super) fn counted(node: &NodeHandle) -> Vec<Counted<'_>> {
     let metrics = node.metrics();
-    node.apps()
-        .iter()
-        .map(|app| (app.id.as_str(), metrics.of(&app.id)))
-        .collect()
+    node.apps().iter().map(|app| (app.id.as_str(), metrics.of(&app.id))).collect()
 }
 
 /// Returns each kind of actor and how many live.
@@ -154,18 +146,10 @@ pub(super) fn live(actors: &LiveActors) -> [(&'static str, u64); 5] {
 
 fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
     exposition
-        .family(
-            "micronotifier_build_info",
-            Kind::Gauge,
-            "Always 1; the version of this node.",
-        )
+        .family("micronotifier_build_info", Kind::Gauge, "Always 1; the version of this node.")
         .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     exposition
-        .family(
-            "micronotifier_ready",
-            Kind::Gauge,
-            "1 when /ready answers 200, else 0.",
-        )
+        .family("micronotifier_ready", Kind::Gauge, "1 when /ready answers 200, else 0.")
         .value(&[], u8::from(readiness::obstacles(node).is_empty()));
     let mut actors = exposition.family("micronotifier_actors", Kind::Gauge, "Actors that live.");
     for (kind, count) in live(&node.metrics().actors) {
@@ -182,10 +166,7 @@ fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
 }
 
 fn expose_queues(exposition: &mut Exposition, node: &NodeHandle) {
-    let queues = [
-        ("events", node.event_queues()),
-        ("commands", node.command_queues()),
-    ];
+    let queues = [("events", node.event_queues()), ("commands", node.command_queues())];
     let mut family = |name, kind, help, read: fn(&Usage) -> u64| {
         let mut family = exposition.family(name, kind, help);
         for (queue, shards) in &queues {
@@ -201,12 +182,9 @@ fn expose_queues(exposition: &mut Exposition, node: &NodeHandle) {
         "Pieces of work that a queue takes at once.",
         |usage| usage.places as u64,
     );
-    family(
-        "micronotifier_queue_places_taken",
-        Kind::Gauge,
-        "Pieces of work under way.",
-        |usage| usage.taken as u64,
-    );
+    family("micronotifier_queue_places_taken", Kind::Gauge, "Pieces of work under way.", |usage| {
+        usage.taken as u64
+    });
     family(
         "micronotifier_queue_places_taken_highest",
         Kind::Gauge,

@@ -84,10 +84,7 @@ struct ErrorBody<'e> {
 impl Operator {
     /// Builds the operator's side of a server.
     pub fn new(config: &AdminConfig, edge: EdgeState) -> Self {
-        Self {
-            access: Arc::new(Access::new(config)),
-            edge,
-        }
+        Self { access: Arc::new(Access::new(config)), edge }
     }
 
     /// Mounts the endpoints.
@@ -159,10 +156,7 @@ fn answer(request: &HttpRequest) -> HttpResponse {
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         insert(&mut response, name, HeaderValue::from_static(value));
     }

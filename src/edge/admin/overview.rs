@@ -109,15 +109,9 @@ struct QueueBody {
 /// Describes the actors and the queues before them.
 pub(super) fn actors(node: &NodeHandle) -> ActorsBody {
     let live = figures::live(&node.metrics().actors);
-    let queues = [
-        ("events", node.event_queues()),
-        ("commands", node.command_queues()),
-    ];
+    let queues = [("events", node.event_queues()), ("commands", node.command_queues())];
     ActorsBody {
-        actors: live
-            .into_iter()
-            .map(|(kind, live)| KindBody { kind, live })
-            .collect(),
+        actors: live.into_iter().map(|(kind, live)| KindBody { kind, live }).collect(),
         queues: queues
             .into_iter()
             .flat_map(|(queue, shards)| {
@@ -129,18 +123,6 @@ pub(super) fn actors(node: &NodeHandle) -> ActorsBody {
 }
 
 fn describe_queue(queue: &'static str, shard: usize, usage: Usage) -> QueueBody {
-    let Usage {
-        places,
-        taken,
-        highest,
-        refused,
-    } = usage;
-    QueueBody {
-        queue,
-        shard,
-        places,
-        taken,
-        highest,
-        refused,
-    }
+    let Usage { places, taken, highest, refused } = usage;
+    QueueBody { queue, shard, places, taken, highest, refused }
 }

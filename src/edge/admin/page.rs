@@ -19,10 +19,7 @@ pub(super) fn serve(part: Part, public: &PublicSide, host: Option<&str>) -> Http
     let (content_type, text) = match part {
         Part::Document => ("text/html; charset=utf-8", include_str!("page/page.html")),
         Part::Style => ("text/css; charset=utf-8", include_str!("page/page.css")),
-        Part::Script => (
-            "text/javascript; charset=utf-8",
-            include_str!("page/page.js"),
-        ),
+        Part::Script => ("text/javascript; charset=utf-8", include_str!("page/page.js")),
     };
     let sockets = public.sockets(host).join(" ");
     let policy = format!(

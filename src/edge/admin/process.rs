@@ -35,11 +35,8 @@ impl Process {
 
     fn parse(status: &str, stat: &str, system: &str, limits: &str) -> Self {
         // the second field, the name, may hold anything, parentheses included
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .map_or("", |(_, rest)| rest)
-            .split_whitespace()
-            .collect();
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
         // fields are numbered from 1, and the first two are cut off
         let seconds = |number: usize| {
             let ticks: f64 = fields.get(number - 3)?.parse().ok()?;
@@ -66,9 +63,7 @@ impl Process {
     pub(super) fn expose(&self, exposition: &mut Exposition, prefix: &str) {
         let mut tell = |name: &str, kind, help, value: Option<String>| {
             if let Some(value) = value {
-                exposition
-                    .family(format!("{prefix}process_{name}"), kind, help)
-                    .value(&[], value);
+                exposition.family(format!("{prefix}process_{name}"), kind, help).value(&[], value);
             }
         };
         let whole = |number: Option<u64>| number.map(|number| number.to_string());
@@ -97,12 +92,7 @@ impl Process {
             "Address space, in bytes.",
             whole(self.virtual_bytes),
         );
-        tell(
-            "open_fds",
-            Kind::Gauge,
-            "Open descriptors.",
-            whole(self.open_descriptors),
-        );
+        tell("open_fds", Kind::Gauge, "Open descriptors.", whole(self.open_descriptors));
         tell(
             "max_fds",
             Kind::Gauge,

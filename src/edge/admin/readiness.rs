@@ -41,17 +41,10 @@ pub(super) fn obstacles(node: &NodeHandle) -> Vec<&'static str> {
     } else if !node.is_serving() {
         reasons.push("starting");
     }
-    if Process::read()
-        .descriptors_left()
-        .is_some_and(|left| left < DESCRIPTORS_NEEDED)
-    {
+    if Process::read().descriptors_left().is_some_and(|left| left < DESCRIPTORS_NEEDED) {
         reasons.push("file descriptors are running out");
     }
-    if node
-        .event_queues()
-        .iter()
-        .any(|usage| usage.taken >= usage.places)
-    {
+    if node.event_queues().iter().any(|usage| usage.taken >= usage.places) {
         reasons.push("an event queue is full");
     }
     reasons
@@ -75,10 +68,7 @@ mod tests {
         let _worker = node.attach_worker().unwrap();
         assert_eq!(obstacles(&node), [""; 0]);
         assert_eq!(answer(&node).status(), 200);
-        let close = Close {
-            code: 1001,
-            reason: "",
-        };
+        let close = Close { code: 1001, reason: "" };
         node.shut(close);
         assert_eq!(obstacles(&node), ["shutting down"]);
     }

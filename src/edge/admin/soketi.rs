@@ -25,12 +25,9 @@ const PER_APP: [PerApp; 10] = [
         "Total amount of connection requests.",
         |app| app.connections_opened.get(),
     ),
-    (
-        "soketi_new_disconnections_total",
-        Kind::Counter,
-        "Total amount of disconnections.",
-        |app| app.connections_closed.get(),
-    ),
+    ("soketi_new_disconnections_total", Kind::Counter, "Total amount of disconnections.", |app| {
+        app.connections_closed.get()
+    }),
     (
         "soketi_socket_received_bytes",
         Kind::Counter,

@@ -1,9 +1,5 @@
 //! The operator's URLs, asked as a browser and a scraper ask.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 use actix_web::body::to_bytes;
 use actix_web::test::TestRequest;
@@ -36,15 +32,8 @@ fn bench(token: &str, change: impl FnOnce(&mut EdgeState)) -> Bench {
         development: false,
     });
     change(&mut edge);
-    let config = AdminConfig {
-        host: "127.0.0.1".to_owned(),
-        port: 9111,
-        token: token.to_owned(),
-    };
-    Bench {
-        operator: Operator::new(&config, edge),
-        _worker: worker,
-    }
+    let config = AdminConfig { host: "127.0.0.1".to_owned(), port: 9111, token: token.to_owned() };
+    Bench { operator: Operator::new(&config, edge), _worker: worker }
 }
 
 fn header<'r>(response: &'r HttpResponse, name: &str) -> &'r str {
@@ -74,14 +63,8 @@ impl Bench {
 #[actix_rt::test]
 async fn health_and_readiness_are_told() {
     let bench = bench("", |_| {});
-    assert_eq!(
-        bench.get("/health").await,
-        (200, r#"{"status":"ok"}"#.to_owned())
-    );
-    assert_eq!(
-        bench.get("/ready").await,
-        (200, r#"{"status":"ready"}"#.to_owned())
-    );
+    assert_eq!(bench.get("/health").await, (200, r#"{"status":"ok"}"#.to_owned()));
+    assert_eq!(bench.get("/ready").await, (200, r#"{"status":"ready"}"#.to_owned()));
 }
 
 #[actix_rt::test]
@@ -160,10 +143,7 @@ async fn everything_but_health_and_the_empty_page_wants_the_token() {
 #[actix_rt::test]
 async fn other_sites_are_refused() {
     let bench = bench("", |_| {});
-    for (name, value) in [
-        ("host", "evil.example:9111"),
-        ("origin", "http://evil.example"),
-    ] {
+    for (name, value) in [("host", "evil.example:9111"), ("origin", "http://evil.example")] {
         let mut request = TestRequest::with_uri("/apps");
         if name == "origin" {
             request = request.insert_header(("host", "localhost:9111"));
@@ -196,10 +176,7 @@ async fn the_page_lets_nothing_else_in() {
     let (response, page) = bench.ask(request).await;
     let policy = header(&response, "content-security-policy");
     assert!(policy.contains("default-src 'none'"), "{policy}");
-    assert!(
-        policy.contains("connect-src 'self' ws://localhost:8111;"),
-        "{policy}"
-    );
+    assert!(policy.contains("connect-src 'self' ws://localhost:8111;"), "{policy}");
     assert!(!policy.contains("unsafe"), "{policy}");
     for inline in ["<style", "style=", " onclick", "://"] {
         assert!(!page.contains(inline), "{inline}");

@@ -46,10 +46,7 @@ struct Refusal {
 
 impl Refusal {
     const fn new(code: ErrorCode, reason: &'static str) -> Self {
-        Self {
-            code,
-            reason: Cow::Borrowed(reason),
-        }
+        Self { code, reason: Cow::Borrowed(reason) }
     }
 }
 
@@ -114,16 +111,10 @@ impl Upgrades {
         });
         let app = app.ok_or_else(|| {
             let reason = Cow::Owned(format!("App key {key} does not exist"));
-            Refusal {
-                code: ErrorCode::UnknownApplication,
-                reason,
-            }
+            Refusal { code: ErrorCode::UnknownApplication, reason }
         })?;
         if !app.enabled {
-            return Err(Refusal::new(
-                ErrorCode::ApplicationDisabled,
-                "Application disabled",
-            ));
+            return Err(Refusal::new(ErrorCode::ApplicationDisabled, "Application disabled"));
         }
         if app.tls_only && !client.secure {
             let reason = "Application only accepts SSL connections, reconnect using wss://";
@@ -154,10 +145,9 @@ impl Upgrades {
 fn check_protocol(protocol: Option<&str>) -> Result<(), Refusal> {
     match protocol {
         None | Some("5" | "6" | "7") => Ok(()),
-        Some(_) => Err(Refusal::new(
-            ErrorCode::UnsupportedProtocol,
-            "Unsupported protocol version",
-        )),
+        Some(_) => {
+            Err(Refusal::new(ErrorCode::UnsupportedProtocol, "Unsupported protocol version"))
+        }
     }
 }
 

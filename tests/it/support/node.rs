@@ -40,19 +40,13 @@ fn configuration() -> ServerConfig {
     ServerConfig {
         node,
         development: false,
-        listen: Listen::Tcp {
-            host: "127.0.0.1".to_owned(),
-            port: 0,
-        },
+        listen: Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 },
         tls: None,
         admin: None,
         edge: EdgeConfig::default(),
         socket: SocketConfig::default(),
         http: HttpConfig::default(),
-        log: LogConfig {
-            format: LogFormat::Text,
-            level: log::LevelFilter::Off,
-        },
+        log: LogConfig { format: LogFormat::Text, level: log::LevelFilter::Off },
     }
 }
 
@@ -65,24 +59,15 @@ impl TestNode {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                let server = micronotifier::serve(config)
-                    .await
-                    .expect("the server starts");
-                started
-                    .send((server.address(), server.admin_address()))
-                    .expect("the test waits");
+                let server = micronotifier::serve(config).await.expect("the server starts");
+                started.send((server.address(), server.admin_address())).expect("the test waits");
                 // An error means that the test is gone, which is a reason to stop as well.
                 stopped.await.ok();
                 server.stop().await;
             });
         });
         let (address, admin) = addresses.recv_timeout(DEADLINE).expect("the server starts");
-        Self {
-            address,
-            admin,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { address, admin, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Returns the TCP address.
@@ -138,10 +123,7 @@ impl Drop for TestNode {
         self.begin_stop();
         let ended = self.thread.take().map(JoinHandle::join);
         if !std::thread::panicking() {
-            assert!(
-                matches!(ended, Some(Ok(()))),
-                "the server's thread panicked"
-            );
+            assert!(matches!(ended, Some(Ok(()))), "the server's thread panicked");
         }
     }
 }

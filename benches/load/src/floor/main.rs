@@ -22,11 +22,8 @@ const LISTENER: Token = Token(0);
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1);
-    let address: SocketAddr = address
-        .as_deref()
-        .unwrap_or("127.0.0.1:0")
-        .parse()
-        .map_err(io::Error::other)?;
+    let address: SocketAddr =
+        address.as_deref().unwrap_or("127.0.0.1:0").parse().map_err(io::Error::other)?;
     let mut floor = Floor::new(address)?;
     writeln!(io::stdout(), "{}", floor.listener.local_addr()?)?;
     floor.serve()
@@ -44,15 +41,8 @@ impl Floor {
     fn new(address: SocketAddr) -> io::Result<Self> {
         let mut listener = TcpListener::bind(address)?;
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Self {
-            listener,
-            poll,
-            peers: HashMap::new(),
-            channels: HashMap::new(),
-            next: 1,
-        })
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Self { listener, poll, peers: HashMap::new(), channels: HashMap::new(), next: 1 })
     }
 
     fn serve(&mut self) -> io::Result<()> {

@@ -28,12 +28,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(socket: TcpStream) -> Self {
-        Self {
-            socket,
-            unread: Vec::new(),
-            unsent: Vec::new(),
-            is_upgraded: false,
-        }
+        Self { socket, unread: Vec::new(), unsent: Vec::new(), is_upgraded: false }
     }
 
     /// Writes bytes with one system call; what the socket does not take waits.
@@ -97,11 +92,8 @@ impl Peer {
         };
         let key = self.unread.get(header - 4..header)?;
         let masked = self.unread.get(header..header + length)?;
-        let payload: Vec<u8> = masked
-            .iter()
-            .zip(key.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask)
-            .collect();
+        let payload: Vec<u8> =
+            masked.iter().zip(key.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         self.unread.drain(..header + length);
         let text = String::from_utf8_lossy(&payload).to_string();
         if text.contains("pusher:subscribe") {
@@ -136,13 +128,8 @@ fn handshake(key: &str, id: usize) -> Vec<u8> {
 fn event(body: &str) -> Heard {
     let channel = field(body, "\"channels\"").unwrap_or_default();
     let data = field(body, "\"data\"").unwrap_or_default();
-    let frame = frame(&format!(
-        r#"{{"event":"ev","channel":"{channel}","data":"{data}"}}"#
-    ));
-    Heard::Event {
-        channel: channel.to_owned(),
-        frame,
-    }
+    let frame = frame(&format!(r#"{{"event":"ev","channel":"{channel}","data":"{data}"}}"#));
+    Heard::Event { channel: channel.to_owned(), frame }
 }
 
 fn frame(payload: &str) -> Vec<u8> {
