@@ -17,12 +17,13 @@ use indexmap::IndexSet;
 use slab::Slab;
 
 use crate::clock::{Clock, Moment};
-use crate::courier::{ChannelId, Errand, Notice, Seat};
 use crate::door::Place;
+use crate::errand::Errand;
 use crate::limits::NodeLimits;
 use crate::metrics::{Alive, Metrics};
 use crate::outbox::{Ending, Flushed, Outbox, Pushed, Spare, Tick};
 use crate::protocol::{ErrorCode, Frame, SocketId};
+use crate::seat::{ChannelId, Notice, Seat};
 use crate::session::effect::{Close, Refused};
 
 /// How often deadlines are looked at.

@@ -14,3 +14,13 @@ pub(crate) fn contain<R>(who: &'static str, command: impl FnOnce() -> R) -> Opti
     }
     result
 }
+
+/// Runs one command of an actor without which the node is of no use. A panic ends the process: whoever
+/// started it starts it again, whole.
+pub(crate) fn vital<R>(who: &'static str, command: impl FnOnce() -> R) -> R {
+    contain(who, command).unwrap_or_else(|| {
+        log::error!(actor = who; "the node cannot go on without it");
+        log::logger().flush();
+        std::process::abort()
+    })
+}

@@ -13,9 +13,10 @@ use std::task::Waker;
 use actix::Recipient;
 use bytes::Bytes;
 
-use crate::courier::{ChannelId, Notice};
+use crate::door::tell;
 use crate::metrics::AppMetrics;
 use crate::protocol::{Frame, SocketId};
+use crate::seat::{ChannelId, Notice};
 use crate::session::effect::Close;
 
 /// Most pieces handed to the kernel in one call (Linux takes up to 1,024).
@@ -192,9 +193,8 @@ impl<W: Wire + ?Sized> Outbox<W> {
     }
 
     /// Tells the session something by its mailbox. Bounded: one tick and one answer per command at most.
-    #[expect(clippy::disallowed_methods, reason = "at most one per outstanding command or tick")]
     pub(crate) fn notify(&self, notice: Notice) {
-        self.session.do_send(notice);
+        tell(&self.session, notice);
     }
 
     /// Returns the commands that channels have not answered yet.

@@ -80,7 +80,7 @@ impl Handler<Relay> for LoopbackBridge {
 impl Handler<Follow> for LoopbackBridge {
     type Result = ();
 
-    fn handle(&mut self, Follow { key }: Follow, _ctx: &mut Self::Context) {
+    fn handle(&mut self, Follow { key, wish }: Follow, _ctx: &mut Self::Context) {
         self.hub.with(|state| {
             let followers = state.followers.entry(key.clone()).or_default();
             if !followers.contains(&self.node) {
@@ -88,7 +88,7 @@ impl Handler<Follow> for LoopbackBridge {
             }
             let remembered = state.recall(&key);
             if let Some(sink) = state.nodes.get(self.node) {
-                sink(BridgeEvent::Followed { key, remembered });
+                sink(BridgeEvent::Followed { key, wish, remembered });
             }
         });
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use crate::clock::Moment;
-use crate::node::CachedEvent;
+use crate::facts::CachedEvent;
 use crate::protocol::Frame;
 
 /// The event that a cache channel gives to those who come later.

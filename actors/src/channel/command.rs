@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 use crate::bridge::{Relayed, Remembered};
 use crate::channel::Member;
 use crate::config::App;
-use crate::courier::Seat;
 use crate::door::Place;
-use crate::node::{ChannelFacts, Publication};
+use crate::facts::{ChannelFacts, Publication};
 use crate::protocol::kind::Capabilities;
 use crate::protocol::{ChannelKey, Frame, UserId};
+use crate::seat::{ChannelId, Seat};
 use crate::session::effect::Whisper;
 
 /// A command on its way to the channel of `key`, through the registry.
@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Do what another node, or this one by way of the bridge, has told.
     Relayed(Relayed),
     /// The bridge follows the channel from now on.
-    Followed(Option<Remembered>),
+    Followed { channel: ChannelId, remembered: Option<Remembered> },
 }
 
 /// A subscription that its session has found in order.
