@@ -49,12 +49,14 @@ trap 'stop; rm -rf "$work"' EXIT
 
 # --- Servers. Each measurement has a fresh one, so that memory and queues start empty. ---
 
-# Lifts every limit that the load would reach; the ports are the system's choice.
+# Lifts every limit that the load would reach, also for backends that have nothing to send for a while;
+# the port is the system's choice.
 write_config() {
     cat >"$work/node.json" <<'JSON'
 {
   "host": "127.0.0.1", "port": 0, "admin-port": 0,
   "limits": {"handshakes-per-second": -1, "max-connections": -1, "max-connections-per-address": -1},
+  "http": {"request-head-seconds": 600, "keep-alive-seconds": 600},
   "applications": [{
     "name": "testapp", "key": "1234567890", "secret": "abcdefghij", "client-events": true,
     "limits": {"client-events-per-second": -1, "backend-events-per-second": -1, "max-connections": -1}

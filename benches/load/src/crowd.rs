@@ -130,11 +130,15 @@ impl Crowd {
     }
 }
 
-/// Begins a connection. Sources are spread over 127.0.0.x, so that ports do not run out.
+/// Begins a connection. When one address has no ports left, the next of 127.0.0.x is the source.
+///
+/// The first is not bound by name: only then may a port be used that still lingers towards another
+/// server, and the search for a free one costs nothing.
 fn connect(address: SocketAddr, index: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv4() && address.ip().is_loopback() {
-        let last = u8::try_from(2 + index / PER_SOURCE).map_err(io::Error::other)?;
+    let source = index / PER_SOURCE;
+    if source > 0 {
+        let last = u8::try_from(1 + source).map_err(io::Error::other)?;
         socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into())?;
     }
     socket.set_nonblocking(true)?;
