@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_server::{Server, ServerHandle};
+use micronotifier_actors::config::NodeConfig;
 use micronotifier_actors::session::effect::Close;
 use micronotifier_actors::{Node, NodeHandle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,9 +59,20 @@ pub struct RunningServer {
 /// # Errors
 /// [`ServeError`] names the part that failed.
 pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
+    serve_with(config, Node::start).await
+}
+
+/// As [`serve`], with a node that `start` makes: one with a bridge to others, say.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(
+    config: ServerConfig,
+    start: impl FnOnce(NodeConfig) -> Node,
+) -> Result<RunningServer, ServeError> {
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let workers = config.node.workers.max(1);
-    let node = Node::start(config.node).handle();
+    let node = start(config.node).handle();
     let admission = Admission::new(node.limits(), node.apps());
     let sockets = match &config.listen {
         Listen::Tcp { host, port } => bind(host, *port, &config.socket)?,

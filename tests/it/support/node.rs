@@ -8,6 +8,8 @@ use std::time::Duration;
 use micronotifier::config::{
     EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig,
 };
+use micronotifier_actors::Node;
+use micronotifier_actors::bridge::loopback::Hub;
 use micronotifier_actors::config::NodeConfig;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -53,13 +55,27 @@ fn configuration() -> ServerConfig {
 impl TestNode {
     /// Starts a server with the usual configuration, changed by `adjust`.
     pub(crate) fn start(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::start_with(adjust, Node::start)
+    }
+
+    /// Starts one more node of those that share a hub.
+    pub(crate) fn start_on(hub: &Hub, adjust: impl FnOnce(&mut ServerConfig)) -> Self {
+        let hub = hub.clone();
+        Self::start_with(adjust, move |config| Node::start_with(config, |sink| hub.connect(sink)))
+    }
+
+    fn start_with(
+        adjust: impl FnOnce(&mut ServerConfig),
+        start: impl FnOnce(NodeConfig) -> Node + Send + 'static,
+    ) -> Self {
         let mut config = configuration();
         adjust(&mut config);
         let (started, addresses) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                let server = micronotifier::serve(config).await.expect("the server starts");
+                let server = micronotifier::serve_with(config, start).await;
+                let server = server.expect("the server starts");
                 started.send((server.address(), server.admin_address())).expect("the test waits");
                 // An error means that the test is gone, which is a reason to stop as well.
                 stopped.await.ok();
