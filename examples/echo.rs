@@ -16,10 +16,7 @@ use micronotifier::edge::ws::{control, handshake};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Autobahn's longest messages have 16 MiB, its most fragmented ones thousands of pieces.
-const LIMITS: FrameLimits = FrameLimits {
-    message_bytes: 16 * 1024 * 1024,
-    fragments: usize::MAX,
-};
+const LIMITS: FrameLimits = FrameLimits { message_bytes: 16 * 1024 * 1024, fragments: usize::MAX };
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
@@ -69,11 +66,7 @@ async fn serve(request: &Request, framed: Framed<TcpStream, h1::Codec>) -> io::R
         if size == 0 {
             return Ok(());
         }
-        is_open = answer(
-            &mut reader,
-            scratch.get_mut(..size).unwrap_or_default(),
-            &mut replies,
-        );
+        is_open = answer(&mut reader, scratch.get_mut(..size).unwrap_or_default(), &mut replies);
     }
 }
 

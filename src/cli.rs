@@ -46,12 +46,7 @@ pub struct TargetArguments {
     #[arg(long, value_name = "KEY", requires = "secret")]
     pub app_key: Option<String>,
     /// Its secret; better in the environment, where other users of the machine do not see it.
-    #[arg(
-        long,
-        value_name = "SECRET",
-        env = "MICRONOTIFIER_SECRET",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "SECRET", env = "MICRONOTIFIER_SECRET", hide_env_values = true)]
     pub secret: Option<Secret>,
     /// Certificates (PEM) to believe instead of the public ones.
     #[arg(long, value_name = "FILE")]
@@ -173,11 +168,7 @@ mod tests {
             "micronotifier --config a.json",
             "micronotifier check -c a.json",
         ] {
-            assert_eq!(
-                parse(line).config.as_deref(),
-                Some(Path::new("a.json")),
-                "{line}"
-            );
+            assert_eq!(parse(line).config.as_deref(), Some(Path::new("a.json")), "{line}");
         }
         assert!(parse("micronotifier").command.is_none());
     }

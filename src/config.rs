@@ -57,9 +57,7 @@ impl Listen {
 /// Tells whether a host is `localhost` or a loopback address. Other names are not looked up: they are not.
 pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// PEM files.
@@ -183,10 +181,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            format: LogFormat::default(),
-            level: log::LevelFilter::Info,
-        }
+        Self { format: LogFormat::default(), level: log::LevelFilter::Info }
     }
 }
 

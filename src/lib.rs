@@ -13,5 +13,5 @@ mod tls;
 pub mod visible;
 mod welcome;
 
-pub use server::{RunningServer, ServeError, run, serve};
+pub use server::{RunningServer, ServeError, run, serve, serve_with};
 pub use tls::TlsError;

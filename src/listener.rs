@@ -51,12 +51,7 @@ thread_local! {
 impl WorkerState {
     /// Attaches this thread to the node, unless it is.
     fn upgrades(&self) -> Result<Rc<Upgrades>, &'static str> {
-        let attach = || {
-            self.edge
-                .node
-                .attach_worker()
-                .map_err(|_| "more threads than workers")
-        };
+        let attach = || self.edge.node.attach_worker().map_err(|_| "more threads than workers");
         let worker = WORKER.with(|cell| match cell.get() {
             Some(worker) => Ok(worker.clone()),
             None => attach().map(|worker| cell.get_or_init(|| worker).clone()),
@@ -124,11 +119,8 @@ pub(crate) fn admin(
     let operator = operator.clone();
     builder.listen("admin", listener, move || {
         let app = App::new().configure(operator.clone().routes());
-        let app = map_config(app.into_factory(), |_| AppConfig::default());
-        HttpService::build()
-            .client_request_timeout(limits.request_head)
-            .h1(app)
-            .tcp()
+        let app = map_config(app.into_factory(), |()| AppConfig::default());
+        HttpService::build().client_request_timeout(limits.request_head).h1(app).tcp()
     })
 }
 
@@ -150,19 +142,11 @@ pub(crate) fn bind(host: &str, port: u16, options: &SocketConfig) -> io::Result<
             Err(error) => last_error = error,
         }
     }
-    if listeners.is_empty() {
-        Err(last_error)
-    } else {
-        Ok(listeners)
-    }
+    if listeners.is_empty() { Err(last_error) } else { Ok(listeners) }
 }
 
 fn bind_one(address: SocketAddr, options: &SocketConfig) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() && address.ip().is_loopback() {
         socket.set_only_v6(true)?;
@@ -178,6 +162,7 @@ fn bind_one(address: SocketAddr, options: &SocketConfig) -> io::Result<TcpListen
 }
 
 /// Builds the HTTP service of a public listener: the API for requests, sessions for upgrades.
+#[expect(clippy::type_complexity, reason = "the services inside have types that cannot be named")]
 fn public<T, S>(
     state: WorkerState,
 ) -> H1Service<
@@ -206,7 +191,7 @@ where
     S: Stream + From<T>,
 {
     let app = App::new().configure(routes(state.edge.clone()));
-    let app = map_config(app.into_factory(), |_| AppConfig::default());
+    let app = map_config(app.into_factory(), |()| AppConfig::default());
     let limits = state.http;
     HttpService::build()
         .keep_alive(limits.keep_alive)
@@ -216,18 +201,14 @@ where
             let upgrades = state.upgrades();
             async move {
                 let upgrades = upgrades?;
-                Ok(fn_service(
-                    move |(request, framed): (Request, Framed<T, Codec>)| {
-                        let upgrades = Rc::clone(&upgrades);
-                        async move {
-                            let parts = framed.into_parts();
-                            upgrades
-                                .take(request.head(), S::from(parts.io), parts.read_buf)
-                                .await;
-                            Ok(())
-                        }
-                    },
-                ))
+                Ok(fn_service(move |(request, framed): (Request, Framed<T, Codec>)| {
+                    let upgrades = Rc::clone(&upgrades);
+                    async move {
+                        let parts = framed.into_parts();
+                        upgrades.take(request.head(), S::from(parts.io), parts.read_buf).await;
+                        Ok(())
+                    }
+                }))
             }
         }))
         .h1(app)

@@ -51,13 +51,11 @@ pub fn start(config: LogConfig) -> io::Result<Logging> {
     let mut builder = Builder::new();
     builder
         .filter_level(config.level)
+        // its life cycle is ours, and told in our words
+        .filter_module("actix_server", config.level.min(log::LevelFilter::Warn))
         .parse_env("RUST_LOG")
         .target(Target::Pipe(Box::new(queue.clone())))
-        .write_style(if colours {
-            WriteStyle::Always
-        } else {
-            WriteStyle::Never
-        });
+        .write_style(if colours { WriteStyle::Always } else { WriteStyle::Never });
     match config.format {
         LogFormat::Text => builder.format(write_text),
         LogFormat::Json => builder.format(write_json),
@@ -95,17 +93,15 @@ impl LineQueue {
     ) -> io::Result<(Self, Receiver<()>)> {
         let (lines, waiting) = sync_channel(capacity);
         let (ended, end) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || {
-                while let Ok(Order::Write(line)) = waiting.recv() {
-                    if out.write_all(&line).and_then(|()| out.flush()).is_err() {
-                        DROPPED.fetch_add(1, Ordering::Relaxed);
-                    }
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+            while let Ok(Order::Write(line)) = waiting.recv() {
+                if out.write_all(&line).and_then(|()| out.flush()).is_err() {
+                    DROPPED.fetch_add(1, Ordering::Relaxed);
                 }
-                // Nobody listens when the process did not wait for its last lines.
-                ended.send(()).unwrap_or_default();
-            })?;
+            }
+            // Nobody listens when the process did not wait for its last lines.
+            ended.send(()).unwrap_or_default();
+        })?;
         Ok((Self { lines }, end))
     }
 
@@ -164,11 +160,7 @@ fn write_json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
         json_string(&message)
     )?;
     for (key, value) in facts(record) {
-        let own = if RESERVED.contains(&key.as_str()) {
-            "kv."
-        } else {
-            ""
-        };
+        let own = if RESERVED.contains(&key.as_str()) { "kv." } else { "" };
         let value = match value {
             Fact::Plain(value) => value,
             Fact::Text(value) => json_string(&value),
@@ -230,11 +222,7 @@ fn now() -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::indexing_slicing,
-        reason = "a test may stop"
-    )]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
     use std::sync::{Arc, Condvar, Mutex};
 
@@ -326,13 +314,7 @@ mod tests {
         assert_eq!(json["connections"], 12);
         assert_eq!(json["kv.message"], "two words");
         assert_eq!(json["open"], true);
-        assert!(
-            json["time"]
-                .as_str()
-                .unwrap()
-                .parse::<jiff::Timestamp>()
-                .is_ok()
-        );
+        assert!(json["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     }
 
     #[test]

@@ -6,23 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_server::{Server, ServerHandle};
+use micronotifier_actors::config::NodeConfig;
 use micronotifier_actors::session::effect::Close;
 use micronotifier_actors::{Node, NodeHandle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Listen, ServerConfig, SocketConfig};
-use crate::edge::EdgeState;
 use crate::edge::admin;
 use crate::edge::ws::admission::Admission;
+use crate::edge::{EdgeState, PublicSide};
 use crate::listener::{self, WorkerState};
 use crate::tls::{self, TlsError};
 use crate::welcome::Welcome;
 
 /// What a client is told when the node ends and nobody else takes over.
-const GOING_AWAY: Close = Close {
-    code: 1001,
-    reason: "Server is shutting down",
-};
+const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
 /// How long sockets may take to end beyond their own close wait.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// How often the end looks whether all sockets are gone.
@@ -61,12 +59,34 @@ pub struct RunningServer {
 /// # Errors
 /// [`ServeError`] names the part that failed.
 pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
+    serve_with(config, Node::start).await
+}
+
+/// As [`serve`], with a node that `start` makes: one with a bridge to others, say.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(
+    config: ServerConfig,
+    start: impl FnOnce(NodeConfig) -> Node,
+) -> Result<RunningServer, ServeError> {
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let workers = config.node.workers.max(1);
-    let node = Node::start(config.node).handle();
+    let node = start(config.node).handle();
     let admission = Admission::new(node.limits(), node.apps());
+    let sockets = match &config.listen {
+        Listen::Tcp { host, port } => bind(host, *port, &config.socket)?,
+        Listen::Unix(_) => Vec::new(),
+    };
+    let addresses: Vec<SocketAddr> =
+        sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let mut edge = EdgeState::new(node.clone(), config.edge);
     edge.body_wait = config.http.request_body;
+    edge.public = Arc::new(PublicSide {
+        addresses: addresses.clone(),
+        secure: tls.is_some(),
+        development: config.development,
+    });
     let state = WorkerState {
         limits: Arc::new(node.limits().clone()),
         admission: Arc::clone(&admission),
@@ -79,27 +99,21 @@ pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
         .max_concurrent_connections(usize::MAX >> 1)
         .shutdown_timeout(LAST_FLUSH.as_secs())
         .disable_signals();
-    let mut addresses = Vec::new();
-    match &config.listen {
-        Listen::Tcp { host, port } => {
-            for socket in bind(host, *port, &config.socket)? {
-                addresses.extend(socket.local_addr());
-                builder = match &tls {
-                    Some(tls) => listener::secure(builder, socket, &state, tls),
-                    None => listener::plain(builder, socket, &state),
-                }
-                .map_err(ServeError::Start)?;
-            }
+    for socket in sockets {
+        builder = match &tls {
+            Some(tls) => listener::secure(builder, socket, &state, tls),
+            None => listener::plain(builder, socket, &state),
         }
-        Listen::Unix(path) => {
-            let place = path.display().to_string();
-            builder = listener::unix(builder, path, &state)
-                .map_err(|source| ServeError::Listen { place, source })?;
-        }
+        .map_err(ServeError::Start)?;
+    }
+    if let Listen::Unix(path) = &config.listen {
+        let place = path.display().to_string();
+        builder = listener::unix(builder, path, &state)
+            .map_err(|source| ServeError::Listen { place, source })?;
     }
     let mut admin_address = None;
     if let Some(admin) = config.admin {
-        let operator = admin::Operator::new(&admin, state.edge.clone(), Arc::clone(&admission));
+        let operator = admin::Operator::new(&admin, state.edge.clone());
         for socket in bind(&admin.host, admin.port, &config.socket)? {
             admin_address = admin_address.or(socket.local_addr().ok());
             builder = listener::admin(builder, socket, &operator, state.http)
@@ -113,13 +127,7 @@ pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
             log::error!(error:% = error; "the server ended");
         }
     });
-    Ok(RunningServer {
-        addresses,
-        admin_address,
-        node,
-        admission,
-        handle,
-    })
+    Ok(RunningServer { addresses, admin_address, node, admission, handle })
 }
 
 impl RunningServer {
@@ -159,10 +167,7 @@ impl RunningServer {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
         }
         self.handle.stop(true).await;
@@ -170,10 +175,8 @@ impl RunningServer {
 }
 
 fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
-    listener::bind(host, port, options).map_err(|source| ServeError::Listen {
-        place: format!("{host}:{port}"),
-        source,
-    })
+    listener::bind(host, port, options)
+        .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
 }
 
 /// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.

@@ -53,10 +53,7 @@ mod tests {
 
     #[test]
     fn escapes_terminal_sequences_and_line_ends() {
-        assert_eq!(
-            visible("a\u{1b}[31m\r\nb\u{9b}"),
-            "a\\u{1b}[31m\\u{d}\\u{a}b\\u{9b}"
-        );
+        assert_eq!(visible("a\u{1b}[31m\r\nb\u{9b}"), "a\\u{1b}[31m\\u{d}\\u{a}b\\u{9b}");
         assert!(matches!(visible("plain, ünï"), Cow::Borrowed(_)));
     }
 
@@ -66,9 +63,6 @@ mod tests {
             "quote \" slash \\ nul \0 esc \u{1b} del \u{7f} c1 \u{85} line \u{2028} smile 😀";
         let json = json_string(text);
         assert!(!json.chars().any(is_hidden), "{json}");
-        assert_eq!(
-            serde_json::from_str::<String>(&json).ok().as_deref(),
-            Some(text)
-        );
+        assert_eq!(serde_json::from_str::<String>(&json).ok().as_deref(), Some(text));
     }
 }

@@ -1,11 +1,6 @@
 //! The commands of the program, run as a user runs them: `check`, `serve` with a wrong configuration, `trigger`, `listen`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -36,19 +31,13 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str]) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = program(arguments).output().unwrap();
+    let Output { status, stdout, stderr } = program(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
 fn config(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("config")
-        .join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
     path.to_str().unwrap().to_owned()
 }
 
@@ -83,18 +72,11 @@ struct Listening {
 
 impl Listening {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = program(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            program(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         let notes = BufReader::new(child.stderr.take().unwrap());
-        Self {
-            child,
-            lines,
-            notes,
-        }
+        Self { child, lines, notes }
     }
 
     fn line(&mut self) -> String {
@@ -135,10 +117,7 @@ fn greet<S: Read + Write>(stream: S) -> (WebSocket<S>, Value) {
 }
 
 fn close<S: Read + Write>(mut socket: WebSocket<S>, code: u16, reason: &'static str) {
-    let frame = CloseFrame {
-        code: CloseCode::from(code),
-        reason: reason.into(),
-    };
+    let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
     socket.close(Some(frame)).unwrap();
     // Ends with the peer's Close.
     while socket.read().is_ok() {}
@@ -149,10 +128,7 @@ fn check_says_ok_or_everything_that_is_wrong() {
     let sample = config("sample.json");
     for arguments in [["check", "-c", &sample], ["-c", &sample, "check"]] {
         let (code, out, notes) = run(&arguments);
-        assert_eq!(
-            (code, out, notes),
-            (0, format!("{sample}: ok\n"), String::new())
-        );
+        assert_eq!((code, out, notes), (0, format!("{sample}: ok\n"), String::new()));
     }
     let wrong = Scratch::new("wrong.json", r#"{"prot": 1, "host": 2}"#);
     let (code, out, notes) = run(&["check", "-c", wrong.path()]);
@@ -163,10 +139,7 @@ fn check_says_ok_or_everything_that_is_wrong() {
     );
     assert_eq!(run(&["serve", "-c", wrong.path()]).0, 64);
     assert_eq!(run(&["-c", wrong.path()]).0, 64);
-    assert_eq!(
-        run(&["--version"]).1,
-        format!("micronotifier {}\n", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(run(&["--version"]).1, format!("micronotifier {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(run(&["nonsense"]).0, 2);
 }
 
@@ -176,16 +149,10 @@ fn serve_refuses_by_name_what_is_not_built() {
     let file = Scratch::new("unbuilt.json", &text);
     let (code, _, notes) = run(&["-c", file.path()]);
     assert_eq!(code, 64);
-    assert_eq!(
-        notes,
-        "drain-seconds: not in this build yet\nredis: not in this build yet\n"
-    );
+    assert_eq!(notes, "drain-seconds: not in this build yet\nredis: not in this build yet\n");
     let (code, out, notes) = run(&["check", "-c", file.path()]);
     assert_eq!((code, out), (0, format!("{}: ok\n", file.path())));
-    assert!(
-        notes.contains("warning: redis: not in this build yet"),
-        "{notes}"
-    );
+    assert!(notes.contains("warning: redis: not in this build yet"), "{notes}");
 }
 
 #[test]
@@ -206,10 +173,7 @@ fn trigger_signs_what_it_sends() {
         let length = head
             .iter()
             .find_map(|line| {
-                line.to_ascii_lowercase()
-                    .strip_prefix("content-length: ")?
-                    .parse()
-                    .ok()
+                line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
             })
             .unwrap();
         let mut body = vec![0; length];
@@ -260,22 +224,15 @@ fn nobody_there_is_said_with_what_to_do() {
     let (listener, address) = listener();
     drop(listener);
     let url = format!("http://{address}");
-    for arguments in [
-        vec!["trigger", "--url", &url, "c", "e", "d"],
-        vec!["listen", "--url", &url, "c"],
-    ] {
+    for arguments in
+        [vec!["trigger", "--url", &url, "c", "e", "d"], vec!["listen", "--url", &url, "c"]]
+    {
         let (code, out, notes) = run(&arguments);
         assert_eq!((code, out.as_str()), (1, ""));
-        assert!(
-            notes.contains("nothing listens at") && notes.contains("--url"),
-            "{notes}"
-        );
+        assert!(notes.contains("nothing listens at") && notes.contains("--url"), "{notes}");
     }
     let (code, _, notes) = run(&["trigger", "--app", "nosuch", "c", "e", "d"]);
-    assert!(
-        code == 1 && notes.contains("no application \"nosuch\""),
-        "{notes}"
-    );
+    assert!(code == 1 && notes.contains("no application \"nosuch\""), "{notes}");
 }
 
 #[test]
@@ -289,23 +246,13 @@ fn listen_comes_back_when_it_may_and_ends_when_it_must() {
             subscription,
             json!({"event": "pusher:subscribe", "data": {"channel": "private-a", "auth": format!("1234567890:{signature}")}})
         );
-        socket
-            .send(Message::text(r#"{"event":"pusher:ping","data":"{}"}"#))
-            .unwrap();
+        socket.send(Message::text(r#"{"event":"pusher:ping","data":"{}"}"#)).unwrap();
         let pong = socket.read().unwrap().into_text().unwrap();
         assert_eq!(pong.as_str(), r#"{"event":"pusher:pong","data":{}}"#);
-        socket
-            .send(Message::text(
-                r#"{"event":"e1","channel":"private-a","data":"one"}"#,
-            ))
-            .unwrap();
+        socket.send(Message::text(r#"{"event":"e1","channel":"private-a","data":"one"}"#)).unwrap();
         close(socket, 4200, "Server is shutting down");
         let (mut socket, _) = next();
-        socket
-            .send(Message::text(
-                r#"{"event":"e2","channel":"private-a","data":"two"}"#,
-            ))
-            .unwrap();
+        socket.send(Message::text(r#"{"event":"e2","channel":"private-a","data":"two"}"#)).unwrap();
         close(socket, 4009, "You got disconnected by the app.");
     });
     let mut listening =
@@ -314,14 +261,8 @@ fn listen_comes_back_when_it_may_and_ends_when_it_must() {
     assert_eq!(listening.line(), "private-a e2 two");
     let (code, notes) = listening.end();
     assert_eq!(code, 1, "{notes}");
-    assert!(
-        notes.contains("closed 4200: Server is shutting down; again in 0 s"),
-        "{notes}"
-    );
-    assert!(
-        notes.ends_with("closed 4009: You got disconnected by the app.\n"),
-        "{notes}"
-    );
+    assert!(notes.contains("closed 4200: Server is shutting down; again in 0 s"), "{notes}");
+    assert!(notes.ends_with("closed 4009: You got disconnected by the app.\n"), "{notes}");
     server.join().unwrap();
 }
 
@@ -339,10 +280,7 @@ fn listen_believes_a_certificate_of_its_own_only_when_told() {
         .unwrap();
     let tls = Arc::new(tls);
     let (listener, _) = listener();
-    let url = format!(
-        "https://localhost:{}",
-        listener.local_addr().unwrap().port()
-    );
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let server = thread::spawn(move || {
         let next = || -> rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
             let (stream, _) = listener.accept().unwrap();
@@ -352,11 +290,7 @@ fn listen_believes_a_certificate_of_its_own_only_when_told() {
         assert!(accept(next()).is_err());
         let (mut socket, subscription) = greet(next());
         assert_eq!(subscription["data"]["channel"], "a");
-        socket
-            .send(Message::text(
-                r#"{"event":"e","channel":"a","data":"x\ny"}"#,
-            ))
-            .unwrap();
+        socket.send(Message::text(r#"{"event":"e","channel":"a","data":"x\ny"}"#)).unwrap();
         close(socket, 4001, "gone");
     });
     let (code, _, notes) = run(&["listen", "--url", &url, "a"]);

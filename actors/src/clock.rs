@@ -40,9 +40,7 @@ pub struct Clock {
 impl Clock {
     /// Starts a clock at [`Moment::default`].
     pub fn start() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self { origin: Instant::now() }
     }
 
     /// Returns the present moment.

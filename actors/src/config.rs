@@ -10,10 +10,7 @@ use crate::protocol::sign::Credential;
 
 /// One application (tenant).
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent switches of the configuration file"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the configuration file")]
 pub struct App {
     /// The id in API paths.
     pub id: AppId,
@@ -124,16 +121,12 @@ impl Apps {
         for app in apps {
             let app = Arc::new(app);
             for id in std::iter::once(&app.id).chain(app.alias.as_ref()) {
-                all.by_id
-                    .entry(id.as_str().to_owned())
-                    .or_insert_with(|| Arc::clone(&app));
+                all.by_id.entry(id.as_str().to_owned()).or_insert_with(|| Arc::clone(&app));
             }
             let keys = std::iter::once(&app.credential)
                 .chain(app.older.iter().map(|older| &older.credential));
             for credential in keys {
-                all.by_key
-                    .entry(credential.key().to_owned())
-                    .or_insert_with(|| Arc::clone(&app));
+                all.by_key.entry(credential.key().to_owned()).or_insert_with(|| Arc::clone(&app));
             }
             all.ordered.push(app);
         }
@@ -170,10 +163,6 @@ pub struct NodeConfig {
 impl NodeConfig {
     /// Builds a configuration for one worker with default limits.
     pub fn new(apps: Apps) -> Self {
-        Self {
-            apps,
-            limits: NodeLimits::default(),
-            workers: 1,
-        }
+        Self { apps, limits: NodeLimits::default(), workers: 1 }
     }
 }

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +17,13 @@ use indexmap::IndexSet;
 use slab::Slab;
 
 use crate::clock::{Clock, Moment};
-use crate::courier::{ChannelId, Errand, Notice, Seat};
 use crate::door::Place;
+use crate::errand::Errand;
 use crate::limits::NodeLimits;
+use crate::metrics::{Alive, Metrics};
 use crate::outbox::{Ending, Flushed, Outbox, Pushed, Spare, Tick};
 use crate::protocol::{ErrorCode, Frame, SocketId};
+use crate::seat::{ChannelId, Notice, Seat};
 use crate::session::effect::{Close, Refused};
 
 /// How often deadlines are looked at.
@@ -41,7 +44,8 @@ pub struct Desk {
     worker: u16,
     clock: Clock,
     limits: NodeLimits,
-    outboxes: RefCell<Slab<Rc<Outbox>>>,
+    metrics: Arc<Metrics>,
+    outboxes: RefCell<Slab<Seated>>,
     by_socket: RefCell<HashMap<SocketId, u32, foldhash::fast::RandomState>>,
     members: RefCell<HashMap<ChannelId, Members, foldhash::fast::RandomState>>,
     errands: RefCell<VecDeque<Errand>>,
@@ -55,11 +59,17 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(worker: u16, clock: Clock, limits: NodeLimits) -> Rc<Self> {
+    pub(crate) fn new(
+        worker: u16,
+        clock: Clock,
+        limits: NodeLimits,
+        metrics: Arc<Metrics>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             worker,
             clock,
             limits,
+            metrics,
             outboxes: RefCell::default(),
             by_socket: RefCell::default(),
             members: RefCell::default(),
@@ -78,6 +88,10 @@ impl Desk {
         self.clock.now()
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Returns how many connections are open here.
     pub fn connections(&self) -> usize {
         self.outboxes.borrow().len()
@@ -88,14 +102,12 @@ impl Desk {
     /// Takes an outbox in and returns where channels find it.
     pub fn open(&self, outbox: Rc<Outbox>) -> Seat {
         let socket = outbox.socket();
-        let slot = self.outboxes.borrow_mut().insert(outbox);
+        outbox.metrics().connections_opened.add(1);
+        let seated = Seated { outbox, _alive: self.metrics.actors.sessions.enter() };
+        let slot = self.outboxes.borrow_mut().insert(seated);
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         self.by_socket.borrow_mut().insert(socket, slot);
-        Seat {
-            worker: self.worker,
-            slot,
-            socket,
-        }
+        Seat { worker: self.worker, slot, socket }
     }
 
     /// Forgets a connection: from now on nothing reaches it.
@@ -114,7 +126,11 @@ impl Desk {
 
     /// Queues a frame for a connection of this thread; the caller flushes.
     pub fn send(&self, outbox: &Outbox, frame: Frame) {
-        outbox.push(&Rc::new(frame), self.tick.get(), &self.spare);
+        let bytes = frame.len();
+        let pushed = outbox.push(&Rc::new(frame), self.tick.get(), &self.spare);
+        if matches!(pushed, Pushed::Queued { .. }) {
+            outbox.metrics().sent.add(1, bytes);
+        }
     }
 
     /// Queues a control frame, which overtakes data; the caller flushes.
@@ -137,16 +153,12 @@ impl Desk {
         }
     }
 
-    /// Asks for [`Notice::Tick`] at a moment. A session has one such wish at a time.
+    /// Asks for [`Notice::Tick`] at the first tick from a moment on, never before it. A session has one
+    /// such wish at a time.
     pub fn wake_at(&self, seat: Seat, moment: Moment) {
-        let wait = moment.since(self.now()).as_millis() / TICK.as_millis() + 1;
-        let wait = Tick::try_from(wait).unwrap_or(Tick::MAX / 2);
-        let due = self.tick.get().saturating_add(wait);
-        self.wheel
-            .borrow_mut()
-            .entry(due)
-            .or_default()
-            .push((seat.slot, seat.socket));
+        let due = moment.elapsed().as_nanos().div_ceil(TICK.as_nanos());
+        let due = Tick::try_from(due).unwrap_or(Tick::MAX);
+        self.wheel.borrow_mut().entry(due).or_default().push((seat.slot, seat.socket));
     }
 
     // --- courier --------------------------------------------------------------------------------
@@ -186,28 +198,13 @@ impl Desk {
             let errand = self.errands.borrow_mut().pop_front()?;
             *room -= 1;
             match errand {
-                Errand::Deliver {
-                    channel,
-                    frame,
-                    except,
-                    place,
-                } => {
+                Errand::Deliver { channel, frame, except, place } => {
                     let except =
                         except.and_then(|socket| self.by_socket.borrow().get(&socket).copied());
                     let frame = Rc::new(frame);
-                    return Some(FanOut {
-                        channel,
-                        frame,
-                        except,
-                        next: 0,
-                        _place: place,
-                    });
+                    return Some(FanOut { channel, frame, except, next: 0, _place: place });
                 }
-                Errand::Attach {
-                    seat,
-                    channel,
-                    replies,
-                } => self.attach(seat, channel, replies),
+                Errand::Attach { seat, channel, replies } => self.attach(seat, channel, replies),
                 Errand::Detach { seat, channel } => self.detach(seat, channel),
                 Errand::Tell { seat, frames } => self.tell(seat, frames),
                 Errand::Refuse { seat, refused } => self.refuse(seat, refused),
@@ -238,11 +235,7 @@ impl Desk {
                 }
             };
             for (slot, socket) in due {
-                if let Some(outbox) = self.outbox(Seat {
-                    worker: self.worker,
-                    slot,
-                    socket,
-                }) {
+                if let Some(outbox) = self.outbox(Seat { worker: self.worker, slot, socket }) {
                     outbox.notify(Notice::Tick);
                 }
             }
@@ -255,10 +248,8 @@ impl Desk {
         let ticks = |wait: Duration| {
             Tick::try_from(wait.as_millis() / TICK.as_millis()).unwrap_or(Tick::MAX)
         };
-        let (patience, close_wait) = (
-            ticks(self.limits.outbox_wait),
-            ticks(self.limits.close_wait).max(1),
-        );
+        let (patience, close_wait) =
+            (ticks(self.limits.outbox_wait), ticks(self.limits.close_wait).max(1));
         let watched = std::mem::take(&mut *self.watched.borrow_mut());
         for outbox in watched {
             let keep = match outbox.ending() {
@@ -284,6 +275,7 @@ impl Desk {
     }
 
     fn evict(&self, outbox: &Rc<Outbox>) {
+        outbox.metrics().evictions.add(1);
         log::debug!(socket:% = outbox.socket(), bytes = outbox.bytes(); "closing a client that does not read");
         outbox.evict(&TOO_SLOW, self.tick.get());
         self.flush(outbox);
@@ -296,21 +288,30 @@ impl Desk {
         let outboxes = self.outboxes.borrow();
         let count = (members.len() - fan_out.next.min(members.len())).min(*room);
         let chunk = members.iter().skip(fan_out.next).take(count);
+        let mut queued = 0;
+        let mut last = None;
         for slot in chunk.filter(|slot| Some(**slot) != fan_out.except) {
-            if let Some(outbox) = outboxes.get(*slot as usize) {
-                self.push(outbox, &fan_out.frame);
+            if let Some(Seated { outbox, .. }) = outboxes.get(*slot as usize) {
+                queued += usize::from(self.push(outbox, &fan_out.frame));
+                last = Some(outbox);
             }
+        }
+        // all subscribers of a channel are of one application
+        if let Some(outbox) = last {
+            let bytes = queued * fan_out.frame.len();
+            outbox.metrics().sent.add(queued, bytes);
         }
         fan_out.next += count;
         *room -= count;
         (fan_out.next < members.len()).then_some(fan_out)
     }
 
-    /// Queues a frame; the outbox is flushed in this turn or the next.
-    fn push(&self, outbox: &Rc<Outbox>, frame: &Rc<Frame>) {
+    /// Queues a frame; the outbox is flushed in this turn or the next. `false` when the connection is
+    /// ending and the frame was dropped. The caller counts it.
+    fn push(&self, outbox: &Rc<Outbox>, frame: &Rc<Frame>) -> bool {
         let Pushed::Queued { bytes, blocked } = outbox.push(frame, self.tick.get(), &self.spare)
         else {
-            return;
+            return false;
         };
         if blocked {
             if bytes > self.limits.outbox_bytes {
@@ -320,6 +321,17 @@ impl Desk {
             self.flush(outbox);
         } else {
             self.mark_dirty(outbox);
+        }
+        true
+    }
+
+    /// Queues and counts frames of one connection alone.
+    fn push_all(&self, outbox: &Rc<Outbox>, frames: Vec<Frame>) {
+        for frame in frames {
+            let bytes = frame.len();
+            if self.push(outbox, &Rc::new(frame)) {
+                outbox.metrics().sent.add(1, bytes);
+            }
         }
     }
 
@@ -334,18 +346,10 @@ impl Desk {
             return;
         };
         outbox.command_answered();
-        if self
-            .members
-            .borrow_mut()
-            .entry(channel)
-            .or_default()
-            .insert(seat.slot)
-        {
+        if self.members.borrow_mut().entry(channel).or_default().insert(seat.slot) {
             outbox.channels.borrow_mut().push(channel);
         }
-        for frame in replies {
-            self.push(&outbox, &Rc::new(frame));
-        }
+        self.push_all(&outbox, replies);
     }
 
     fn detach(&self, seat: Seat, channel: ChannelId) {
@@ -353,10 +357,7 @@ impl Desk {
             return;
         };
         outbox.command_answered();
-        outbox
-            .channels
-            .borrow_mut()
-            .retain(|joined| *joined != channel);
+        outbox.channels.borrow_mut().retain(|joined| *joined != channel);
         self.remove_member(channel, seat.slot);
     }
 
@@ -364,9 +365,7 @@ impl Desk {
         let Some(outbox) = self.outbox(seat) else {
             return;
         };
-        for frame in frames {
-            self.push(&outbox, &Rc::new(frame));
-        }
+        self.push_all(&outbox, frames);
     }
 
     fn refuse(&self, seat: Seat, refused: Refused) {
@@ -387,7 +386,7 @@ impl Desk {
     }
 
     fn dismiss_all(&self, close: &Close) {
-        for (_, outbox) in &*self.outboxes.borrow() {
+        for (_, Seated { outbox, .. }) in &*self.outboxes.borrow() {
             self.end(outbox, close);
             self.mark_dirty(outbox);
         }
@@ -402,6 +401,7 @@ impl Desk {
         }
         self.by_socket.borrow_mut().remove(&seat.socket);
         self.outboxes.borrow_mut().try_remove(seat.slot as usize);
+        outbox.metrics().connections_closed.add(1);
     }
 
     fn remove_member(&self, channel: ChannelId, slot: u32) {
@@ -417,9 +417,15 @@ impl Desk {
     /// Returns the outbox of a seat, unless the connection is gone and its slot another's.
     fn outbox(&self, seat: Seat) -> Option<Rc<Outbox>> {
         let outboxes = self.outboxes.borrow();
-        let outbox = outboxes.get(seat.slot as usize)?;
+        let Seated { outbox, .. } = outboxes.get(seat.slot as usize)?;
         (outbox.socket() == seat.socket).then(|| Rc::clone(outbox))
     }
+}
+
+/// A connection at its place on the desk.
+struct Seated {
+    outbox: Rc<Outbox>,
+    _alive: Alive,
 }
 
 /// One frame on its way to the local subscribers of a channel.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, Message};
+use actix::{Actor, Addr, Handler, Message, Recipient};
 
 /// How much work of one kind may be under way at once.
 #[derive(Debug)]
@@ -83,14 +83,21 @@ pub struct Usage {
 ///
 /// What bounds it is a [`Place`] in the message, or that there is at most one such message for each
 /// live subscription or connection. A mailbox whose actor is gone takes nothing; its owner sees to that.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one sender of messages that are bounded otherwise"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place that sends what is bounded otherwise")]
 pub(crate) fn post<A, M>(to: &Addr<A>, message: M)
 where
     A: Actor + Handler<M>,
     A::Context: ToEnvelope<A, M>,
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    to.do_send(message);
+}
+
+/// As [`post`], to whoever takes such a message.
+#[expect(clippy::disallowed_methods, reason = "bounded as in `post`")]
+pub(crate) fn tell<M>(to: &Recipient<M>, message: M)
+where
     M: Message + Send + 'static,
     M::Result: Send,
 {
@@ -111,14 +118,6 @@ mod tests {
         assert!(bound.reserve().is_none());
         drop(clone);
         assert!(bound.reserve().is_some());
-        assert_eq!(
-            bound.usage(),
-            Usage {
-                places: 1,
-                taken: 0,
-                highest: 1,
-                refused: 2
-            }
-        );
+        assert_eq!(bound.usage(), Usage { places: 1, taken: 0, highest: 1, refused: 2 });
     }
 }

@@ -8,11 +8,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// State behind the closure may be inconsistent after a panic, which is why the caller must not go on
 /// using it.
 pub(crate) fn contain<R>(who: &'static str, command: impl FnOnce() -> R) -> Option<R> {
-    match catch_unwind(AssertUnwindSafe(command)) {
-        Ok(result) => Some(result),
-        Err(_) => {
-            log::error!(actor = who; "a command panicked");
-            None
-        }
+    let result = catch_unwind(AssertUnwindSafe(command)).ok();
+    if result.is_none() {
+        log::error!(actor = who; "a command panicked");
     }
+    result
+}
+
+/// Runs one command of an actor without which the node is of no use. A panic ends the process: whoever
+/// started it starts it again, whole.
+pub(crate) fn vital<R>(who: &'static str, command: impl FnOnce() -> R) -> R {
+    contain(who, command).unwrap_or_else(|| {
+        log::error!(actor = who; "the node cannot go on without it");
+        log::logger().flush();
+        std::process::abort()
+    })
 }

@@ -3,79 +3,29 @@
 //! The door keeps the bounds: an event or a command takes a [`Place`](crate::door::Place) here, or is
 //! answered [`NodeError::Busy`], and is never refused afterwards.
 
-use std::hash::{BuildHasher as _, Hash, Hasher as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use actix::{Actor as _, Addr};
-use bytestring::ByteString;
+use actix::Actor as _;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use crate::bridge::{BridgeEvent, BridgeHandle, BridgeSink, Relay, Relayed};
+use crate::bridge::{BridgeHandle, BridgeSink, Relay, Relayed};
 use crate::channel::{Answer, Command, Route};
-use crate::clock::{Clock, Moment};
 use crate::config::{App, Apps, Delivery, NodeConfig};
-use crate::courier::{ChannelId, Courier, Errand};
+use crate::courier::Courier;
 use crate::desk::Desk;
-use crate::door::{Bound, Place, Usage, post};
+use crate::door::{Place, Usage};
+use crate::errand::Errand;
+use crate::facts::{ChannelFacts, NodeError, Publication};
 use crate::limits::NodeLimits;
-use crate::protocol::{AppId, ChannelKey, ChannelName, EventName, SocketId, UserId};
+use crate::metrics::Metrics;
+use crate::protocol::{ChannelKey, ChannelName, UserId};
 use crate::registry::{DescribeAll, Registry};
 use crate::session::effect::Close;
+use crate::shared::Shared;
 use crate::users::Users;
 use crate::worker::Worker;
-
-/// One event for one channel.
-#[derive(Clone)]
-pub struct Publication {
-    /// Where it goes.
-    pub channel: ChannelName,
-    /// Its name.
-    pub event: EventName,
-    /// Its data, delivered byte for byte.
-    pub data: ByteString,
-    /// The connection that gets no copy.
-    pub except: Option<SocketId>,
-}
-
-/// What is known of a channel at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ChannelFacts {
-    /// Subscriptions, one per connection. Occupied = more than none.
-    pub subscriptions: u64,
-    /// Distinct users; presence channels only, else 0.
-    pub users: u64,
-    /// The remembered event; cache channels only.
-    pub cached: Option<CachedEvent>,
-}
-
-/// The event that a cache channel remembers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CachedEvent {
-    /// Its data.
-    pub data: ByteString,
-    /// How long it is still remembered.
-    pub expires_in: Duration,
-}
-
-/// Why the node did not do what it was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NodeError {
-    /// A queue is at its bound; nothing was done. Try again in a second.
-    #[error("the node is busy")]
-    Busy,
-    /// The node is starting or shutting down, or the part that was asked is gone; nothing was done.
-    #[error("the node is stopping")]
-    Stopped,
-    /// No answer in time; the command may still be carried out.
-    #[error("the node did not answer in time")]
-    TimedOut,
-    /// The bridge to the other nodes did not take it; nothing was done.
-    #[error("the other nodes cannot be reached")]
-    Unreachable,
-}
 
 /// A running node. It lives as long as this value and its handles.
 pub struct Node {
@@ -84,13 +34,9 @@ pub struct Node {
 
 impl Node {
     /// Makes a node of one process alone. It serves once `config.workers` threads have called
-    /// [`Self::attach_worker`].
+    /// [`NodeHandle::attach_worker`].
     pub fn start(config: NodeConfig) -> Self {
-        Self {
-            handle: NodeHandle {
-                shared: Arc::new(Shared::new(config)),
-            },
-        }
+        Self { handle: NodeHandle { shared: Shared::new(config) } }
     }
 
     /// Makes a node that shares its channels with others: `connect` starts its bridge.
@@ -105,8 +51,7 @@ impl Node {
                 shared.on_bridge_event(event);
             }
         }));
-        // nobody else has seen this value: it is set once
-        drop(node.handle.shared.bridge.set(bridge));
+        node.handle.shared.crew.set_bridge(bridge);
         node
     }
 
@@ -119,7 +64,7 @@ impl Node {
 /// The typed door of a node. Cheap to clone; may travel between threads.
 #[derive(Clone)]
 pub struct NodeHandle {
-    pub(crate) shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 impl NodeHandle {
@@ -129,25 +74,39 @@ impl NodeHandle {
     /// # Errors
     /// [`NodeError::Stopped`] when as many threads are attached as the configuration says.
     pub fn attach_worker(&self) -> Result<Worker, NodeError> {
-        let index = self.shared.attached.fetch_add(1, Ordering::AcqRel);
-        let place = self.shared.shards.get(index).ok_or(NodeError::Stopped)?;
+        let Shared { crew, registries, limits, .. } = &*self.shared;
+        let index = self.shared.next_worker();
         let worker = u16::try_from(index).map_err(|_| NodeError::Stopped)?;
-        let desk = Desk::new(worker, self.shared.clock, self.shared.limits.clone());
-        let addresses = Addresses {
-            courier: Courier::start_beside(&desk),
-            registry: Registry::new(Arc::clone(&self.shared)).start(),
-            users: Users::new(Arc::clone(&self.shared)).start(),
-        };
-        place
-            .addresses
-            .set(addresses)
-            .map_err(|_| NodeError::Stopped)?;
-        Ok(Worker::new(desk, Arc::clone(&self.shared)))
+        let desk = Desk::new(worker, crew.clock(), limits.clone(), Arc::clone(crew.metrics()));
+        let users = Users::new(Arc::clone(registries), crew, limits.offline_delay);
+        let attached = crew.set_courier(index, Courier::start_beside(&desk))
+            && registries.set(index, Registry::new(Arc::clone(crew)).start())
+            && self.shared.set_users(index, users.start());
+        if attached {
+            Ok(Worker::new(desk, Arc::clone(&self.shared)))
+        } else {
+            Err(NodeError::Stopped)
+        }
     }
 
     /// Tells whether every worker is attached and the node is not shutting down.
     pub fn is_serving(&self) -> bool {
         self.shared.check_serving().is_ok()
+    }
+
+    /// Tells whether [`Self::shut`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.is_stopping()
+    }
+
+    /// Returns how long ago the node was made.
+    pub fn uptime(&self) -> Duration {
+        self.shared.crew.now().elapsed()
+    }
+
+    /// Returns what is counted.
+    pub fn metrics(&self) -> &Metrics {
+        self.shared.crew.metrics()
     }
 
     /// Returns the applications.
@@ -162,11 +121,12 @@ impl NodeHandle {
 
     /// Returns how full the event queues of the shards are.
     pub fn event_queues(&self) -> Vec<Usage> {
-        self.shared
-            .shards
-            .iter()
-            .map(|shard| shard.events.usage())
-            .collect()
+        self.shared.registries.event_queues()
+    }
+
+    /// Returns how full the command queues of the shards are: joins, sign-ins and questions.
+    pub fn command_queues(&self) -> Vec<Usage> {
+        self.shared.registries.command_queues()
     }
 
     /// Publishes events in their order: all of them or, on an error, none.
@@ -176,15 +136,15 @@ impl NodeHandle {
     /// [`NodeError::Unreachable`] when the bridge refuses.
     pub async fn publish(&self, app: &Arc<App>, events: Vec<Publication>) -> Result<(), NodeError> {
         self.shared.check_serving()?;
-        let keyed = self.shared.reserve(app, events)?;
-        match self.shared.bridge() {
+        let keyed = self.reserve(app, events)?;
+        match self.shared.crew.bridge() {
             None => {
                 for (key, event, place) in keyed {
                     self.publish_here(app, key, event, place, Answer::nobody());
                 }
                 Ok(())
             }
-            Some(bridge) => self.relay(bridge, app, keyed).await,
+            Some(bridge) => self.relay_all(bridge, app, keyed).await,
         }
     }
 
@@ -197,27 +157,20 @@ impl NodeHandle {
         app: &Arc<App>,
         events: Vec<Publication>,
     ) -> Result<Vec<ChannelFacts>, NodeError> {
-        if self.shared.bridge().is_some() {
+        if self.shared.crew.bridge().is_some() {
             let channels: Vec<_> = events.iter().map(|event| event.channel.clone()).collect();
             self.publish(app, events).await?;
-            let facts = join_all(
-                channels
-                    .into_iter()
-                    .map(|channel| self.describe(app, channel)),
-            );
+            let facts = join_all(channels.into_iter().map(|channel| self.describe(app, channel)));
             return facts.await.into_iter().collect();
         }
         self.shared.check_serving()?;
         let mut waiting = Vec::with_capacity(events.len());
-        for (key, event, place) in self.shared.reserve(app, events)? {
+        for (key, event, place) in self.reserve(app, events)? {
             let (facts, answer) = Answer::expected();
             waiting.push(answer);
             self.publish_here(app, key, event, place, facts);
         }
-        join_all(waiting.into_iter().map(|answer| self.wait(answer)))
-            .await
-            .into_iter()
-            .collect()
+        join_all(waiting.into_iter().map(|answer| self.wait(answer))).await.into_iter().collect()
     }
 
     /// Returns what is known of a channel; of an unknown one, the default.
@@ -244,18 +197,10 @@ impl NodeHandle {
         prefix: &str,
     ) -> Result<Vec<(ChannelName, ChannelFacts)>, NodeError> {
         self.shared.check_serving()?;
-        let mut shards = Vec::new();
-        for shard in &self.shared.shards {
-            let place = shard.commands.reserve().ok_or(NodeError::Busy)?;
-            let (found, answer) = Answer::expected();
-            let all = DescribeAll {
-                app: app.id.clone(),
-                prefix: prefix.to_owned(),
-                answer: found,
-            };
-            post(&shard.addresses()?.registry, all);
-            shards.push((place, answer));
-        }
+        let shards = self.shared.registries.ask_all(|| {
+            let (answer, waiting) = Answer::expected();
+            (DescribeAll { app: app.id.clone(), prefix: prefix.to_owned(), answer }, waiting)
+        })?;
         let mut channels = Vec::new();
         for (_place, answer) in shards {
             for (channel, facts) in self.wait(answer).await? {
@@ -289,33 +234,37 @@ impl NodeHandle {
     /// [`NodeError`] when the registry cannot be told.
     pub async fn terminate(&self, app: &Arc<App>, user: UserId) -> Result<(), NodeError> {
         let channel = ChannelName::of_user(&user);
-        let Some(bridge) = self.shared.bridge() else {
+        let Some(bridge) = self.shared.crew.bridge() else {
             self.ask(app, channel, Command::Terminate)?;
             return Ok(());
         };
         self.shared.check_serving()?;
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel,
-        };
-        let place = self
-            .shared
-            .shard(&key)
-            .commands
-            .reserve()
-            .ok_or(NodeError::Busy)?;
-        self.relay_one(bridge, key, Relayed::Terminated, None, place)
-            .await
+        let key = ChannelKey { app: app.id.clone(), channel };
+        let place = self.shared.registries.reserve_command(&key)?;
+        self.relay(bridge, key, Relayed::Terminated, None, true, place).await
     }
 
     /// Shuts the node: nothing is accepted any more, and every connection is closed with `close`.
     pub fn shut(&self, close: Close) {
-        self.shared.stopping.store(true, Ordering::Release);
-        for shard in &self.shared.shards {
-            if let Ok(addresses) = shard.addresses() {
-                post(&addresses.courier, Errand::DismissAll { close });
-            }
+        self.shared.stop();
+        let crew = &self.shared.crew;
+        for worker in 0..crew.workers() {
+            crew.send(worker, Errand::DismissAll { close });
         }
+    }
+
+    /// Takes a place for each event, or for none.
+    fn reserve(
+        &self,
+        app: &Arc<App>,
+        events: Vec<Publication>,
+    ) -> Result<Vec<(ChannelKey, Publication, Place)>, NodeError> {
+        let reserve = |event: Publication| {
+            let key = ChannelKey { app: app.id.clone(), channel: event.channel.clone() };
+            let place = self.shared.registries.reserve_event(&key)?;
+            Ok((key, event, place))
+        };
+        events.into_iter().map(reserve).collect()
     }
 
     fn publish_here(
@@ -326,81 +275,47 @@ impl NodeHandle {
         place: Place,
         facts: Answer<ChannelFacts>,
     ) {
-        let command = Command::Publish {
-            event,
-            place: Some(place),
-            facts,
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let command = Command::Publish { event, place: Some(place), facts };
+        self.shared.registries.route(Route { key, app: Arc::clone(app), command });
     }
 
     /// Hands events to the bridge and waits until it has taken them. In fast delivery this node's own
     /// subscribers do not wait for that.
-    async fn relay(
+    async fn relay_all(
         &self,
         bridge: &BridgeHandle,
         app: &Arc<App>,
         keyed: Vec<(ChannelKey, Publication, Place)>,
     ) -> Result<(), NodeError> {
         let fast = app.delivery == Delivery::Fast;
-        let mut waiting = Vec::with_capacity(keyed.len());
+        let mut taken = Vec::with_capacity(keyed.len());
         for (key, event, place) in keyed {
             let caches = event.channel.kind().capabilities().caches;
-            let Publication {
-                event: name,
-                data,
-                except,
-                ..
-            } = event.clone();
-            let (done, taken) = oneshot::channel();
-            bridge.relay(Relay {
-                key: key.clone(),
-                body: Relayed::Published {
-                    event: name,
-                    data,
-                    except,
-                },
-                remember: caches.then_some(app.limits.cache),
-                to_self: !fast,
-                done: Some(done),
-                place: Some(place.clone()),
-            });
-            waiting.push(taken);
+            let remember = caches.then_some(app.limits.cache);
+            let Publication { event: name, data, except, .. } = event.clone();
+            let body = Relayed::Published { event: name, data, except };
+            taken.push(self.relay(bridge, key.clone(), body, remember, !fast, place.clone()));
             if fast {
                 self.publish_here(app, key, event, place, Answer::nobody());
             }
         }
-        for taken in waiting {
-            self.wait(taken)
-                .await?
-                .map_err(|_| NodeError::Unreachable)?;
-        }
-        Ok(())
+        join_all(taken).await.into_iter().collect()
     }
 
-    async fn relay_one(
+    /// Hands something to the bridge at once; the answer says whether it was taken.
+    fn relay(
         &self,
         bridge: &BridgeHandle,
         key: ChannelKey,
         body: Relayed,
         remember: Option<Duration>,
+        to_self: bool,
         place: Place,
-    ) -> Result<(), NodeError> {
+    ) -> impl Future<Output = Result<(), NodeError>> {
         let (done, taken) = oneshot::channel();
         let (done, place) = (Some(done), Some(place));
-        bridge.relay(Relay {
-            key,
-            body,
-            remember,
-            to_self: true,
-            done,
-            place,
-        });
-        self.wait(taken).await?.map_err(|_| NodeError::Unreachable)
+        bridge.relay(Relay { key, body, remember, to_self, done, place });
+        async move { self.wait(taken).await?.map_err(|_| NodeError::Unreachable) }
     }
 
     /// Sends a question to a channel. The place is to be kept until the answer is there.
@@ -411,21 +326,9 @@ impl NodeHandle {
         command: Command,
     ) -> Result<Place, NodeError> {
         self.shared.check_serving()?;
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel,
-        };
-        let place = self
-            .shared
-            .shard(&key)
-            .commands
-            .reserve()
-            .ok_or(NodeError::Busy)?;
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let key = ChannelKey { app: app.id.clone(), channel };
+        let place = self.shared.registries.reserve_command(&key)?;
+        self.shared.registries.route(Route { key, app: Arc::clone(app), command });
         Ok(place)
     }
 
@@ -435,170 +338,5 @@ impl NodeHandle {
             Ok(Err(_)) => Err(NodeError::Stopped),
             Err(_) => Err(NodeError::TimedOut),
         }
-    }
-}
-
-/// What the parts of a node share between threads.
-pub(crate) struct Shared {
-    apps: Apps,
-    limits: NodeLimits,
-    clock: Clock,
-    shards: Vec<Shard>,
-    attached: AtomicUsize,
-    stopping: AtomicBool,
-    channels: AtomicU64,
-    placement: foldhash::quality::RandomState,
-    bridge: OnceLock<BridgeHandle>,
-}
-
-/// One worker thread's part of the node.
-pub(crate) struct Shard {
-    addresses: OnceLock<Addresses>,
-    /// Events that its channels have accepted and couriers have not yet queued.
-    events: Arc<Bound>,
-    /// Joins, sign-ins and questions under way.
-    pub(crate) commands: Arc<Bound>,
-}
-
-pub(crate) struct Addresses {
-    courier: Addr<Courier>,
-    registry: Addr<Registry>,
-    pub(crate) users: Addr<Users>,
-}
-
-impl Shared {
-    fn new(config: NodeConfig) -> Self {
-        let NodeConfig {
-            apps,
-            limits,
-            workers,
-        } = config;
-        let shard = |_| Shard {
-            addresses: OnceLock::new(),
-            events: Bound::new(limits.events_in_flight),
-            commands: Bound::new(limits.commands_in_flight),
-        };
-        Self {
-            shards: (0..workers.max(1)).map(shard).collect(),
-            apps,
-            limits,
-            clock: Clock::start(),
-            attached: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-            channels: AtomicU64::new(0),
-            placement: foldhash::quality::RandomState::default(),
-            bridge: OnceLock::new(),
-        }
-    }
-
-    pub(crate) fn limits(&self) -> &NodeLimits {
-        &self.limits
-    }
-
-    pub(crate) fn now(&self) -> Moment {
-        self.clock.now()
-    }
-
-    pub(crate) fn workers(&self) -> usize {
-        self.shards.len()
-    }
-
-    pub(crate) fn bridge(&self) -> Option<&BridgeHandle> {
-        self.bridge.get()
-    }
-
-    pub(crate) fn next_channel(&self) -> ChannelId {
-        self.channels.fetch_add(1, Ordering::Relaxed)
-    }
-
-    pub(crate) fn check_serving(&self) -> Result<(), NodeError> {
-        let complete = self
-            .shards
-            .last()
-            .is_some_and(|shard| shard.addresses.get().is_some());
-        if complete && !self.stopping.load(Ordering::Acquire) {
-            Ok(())
-        } else {
-            Err(NodeError::Stopped)
-        }
-    }
-
-    /// Sends a command to the registry that has the channel's share of the names.
-    pub(crate) fn route(&self, route: Route) {
-        if let Ok(addresses) = self.shard(&route.key).addresses() {
-            post(&addresses.registry, route);
-        }
-    }
-
-    /// Sends an errand to a worker's courier.
-    pub(crate) fn courier(&self, worker: usize, errand: Errand) {
-        if let Some(Ok(addresses)) = self.shards.get(worker).map(Shard::addresses) {
-            post(&addresses.courier, errand);
-        }
-    }
-
-    pub(crate) fn shard(&self, key: &ChannelKey) -> &Shard {
-        self.share_of(key)
-    }
-
-    pub(crate) fn users_of(&self, app: &AppId) -> &Shard {
-        self.share_of(app)
-    }
-
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the remainder is less than the length, which is never 0"
-    )]
-    fn share_of(&self, key: &impl Hash) -> &Shard {
-        let mut hasher = self.placement.build_hasher();
-        key.hash(&mut hasher);
-        let shards = self.shards.len();
-        let index = usize::try_from(hasher.finish() % shards as u64).unwrap_or_default();
-        &self.shards[index]
-    }
-
-    /// Takes a place for each event, or for none.
-    fn reserve(
-        &self,
-        app: &Arc<App>,
-        events: Vec<Publication>,
-    ) -> Result<Vec<(ChannelKey, Publication, Place)>, NodeError> {
-        let reserve = |event: Publication| {
-            let key = ChannelKey {
-                app: app.id.clone(),
-                channel: event.channel.clone(),
-            };
-            let place = self.shard(&key).events.reserve()?;
-            Some((key, event, place))
-        };
-        events
-            .into_iter()
-            .map(reserve)
-            .collect::<Option<_>>()
-            .ok_or(NodeError::Busy)
-    }
-
-    pub(crate) fn reserve_whisper(&self, key: &ChannelKey) -> Option<Place> {
-        self.shard(key).events.reserve()
-    }
-
-    fn on_bridge_event(&self, event: BridgeEvent) {
-        let (key, command) = match event {
-            BridgeEvent::RemotePublished { key, body } => (key, Command::Relayed(body)),
-            BridgeEvent::Followed { key, remembered } => (key, Command::Followed(remembered)),
-        };
-        if let Some(app) = self.apps.by_id(key.app.as_str()) {
-            self.route(Route {
-                app: Arc::clone(app),
-                key,
-                command,
-            });
-        }
-    }
-}
-
-impl Shard {
-    pub(crate) fn addresses(&self) -> Result<&Addresses, NodeError> {
-        self.addresses.get().ok_or(NodeError::Stopped)
     }
 }

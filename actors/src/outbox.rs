@@ -7,13 +7,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use actix::Recipient;
 use bytes::Bytes;
 
-use crate::courier::{ChannelId, Notice};
+use crate::door::tell;
+use crate::metrics::AppMetrics;
 use crate::protocol::{Frame, SocketId};
+use crate::seat::{ChannelId, Notice};
 use crate::session::effect::Close;
 
 /// Most pieces handed to the kernel in one call (Linux takes up to 1,024).
@@ -49,6 +52,7 @@ pub struct Outbox<W: ?Sized = dyn Wire> {
     commands: Cell<u32>,
     driver: RefCell<Option<Waker>>,
     session: Recipient<Notice>,
+    metrics: Arc<AppMetrics>,
     wire: W,
 }
 
@@ -115,8 +119,14 @@ pub(crate) enum Flushed {
 }
 
 impl<W: Wire> Outbox<W> {
-    /// Makes an empty outbox around the socket's writing half. `session` gets what the desk has to say.
-    pub fn new(socket: SocketId, wire: W, session: Recipient<Notice>) -> Self {
+    /// Makes an empty outbox around the socket's writing half. `session` gets what the desk has to say;
+    /// `metrics` are those of the connection's application.
+    pub fn new(
+        socket: SocketId,
+        wire: W,
+        session: Recipient<Notice>,
+        metrics: Arc<AppMetrics>,
+    ) -> Self {
         Self {
             socket,
             lanes: RefCell::default(),
@@ -124,6 +134,7 @@ impl<W: Wire> Outbox<W> {
             commands: Cell::new(0),
             driver: RefCell::default(),
             session,
+            metrics,
             wire,
         }
     }
@@ -138,6 +149,11 @@ impl<W: Wire + ?Sized> Outbox<W> {
     /// Returns the connection's id.
     pub fn socket(&self) -> SocketId {
         self.socket
+    }
+
+    /// Returns what is counted for the connection's application.
+    pub fn metrics(&self) -> &AppMetrics {
+        &self.metrics
     }
 
     /// Returns how far the end is.
@@ -177,12 +193,8 @@ impl<W: Wire + ?Sized> Outbox<W> {
     }
 
     /// Tells the session something by its mailbox. Bounded: one tick and one answer per command at most.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "at most one per outstanding command or tick"
-    )]
     pub(crate) fn notify(&self, notice: Notice) {
-        self.session.do_send(notice);
+        tell(&self.session, notice);
     }
 
     /// Returns the commands that channels have not answered yet.
@@ -209,14 +221,8 @@ impl<W: Wire + ?Sized> Outbox<W> {
             lanes.data = spare.take();
         }
         lanes.bytes += frame.len();
-        lanes.data.push_back(Queued {
-            frame: Rc::clone(frame),
-            since: now,
-        });
-        Pushed::Queued {
-            bytes: lanes.bytes,
-            blocked: lanes.blocked.is_some(),
-        }
+        lanes.data.push_back(Queued { frame: Rc::clone(frame), since: now });
+        Pushed::Queued { bytes: lanes.bytes, blocked: lanes.blocked.is_some() }
     }
 
     /// Puts a control frame in front of all data that has not begun to leave. When as many wait as may,
@@ -358,14 +364,23 @@ impl Lanes {
 
     /// Takes `count` written bytes off the lanes; a frame that is partly out becomes the begun one.
     fn advance(&mut self, mut count: usize, now: Tick) {
+        // whole data frames, which nearly all writes are made of: no clone of their buffers
+        while self.begun.is_none() && self.control.is_empty() {
+            let Some(length) = self.data.front().map(|queued| queued.frame.len()) else {
+                break;
+            };
+            if length > count {
+                break;
+            }
+            count -= length;
+            self.bytes -= length;
+            self.data.pop_front();
+        }
         while count > 0 {
             let Some(next) = self.pop(now) else { return };
             if count < next.frame.len() {
                 let frame = next.frame.slice(count..);
-                self.begun = Some(Queued {
-                    frame,
-                    since: next.since,
-                });
+                self.begun = Some(Queued { frame, since: next.since });
                 return;
             }
             count -= next.frame.len();
@@ -381,10 +396,7 @@ impl Lanes {
         }
         if let Some(queued) = self.data.pop_front() {
             self.bytes = self.bytes.saturating_sub(queued.frame.len());
-            return Some(Queued {
-                frame: queued.frame.wire().clone(),
-                since: queued.since,
-            });
+            return Some(Queued { frame: queued.frame.wire().clone(), since: queued.since });
         }
         self.last.take().map(|frame| Queued { frame, since: now })
     }

@@ -8,15 +8,19 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, AsyncContext as _, Context, Handler, Message};
 
 use crate::channel::{Command, Join, Route};
 use crate::config::App;
-use crate::courier::Seat;
+use crate::crew::Crew;
 use crate::door::Place;
-use crate::node::Shared;
+use crate::lifeline::vital;
+use crate::metrics::Alive;
 use crate::protocol::{AppId, ChannelKey, ChannelName, Frame, SocketId, UserId};
+use crate::registry::Registries;
+use crate::seat::Seat;
 use crate::session::effect::SignIn;
 
 // === Commands ===
@@ -43,8 +47,10 @@ pub(crate) struct Exit {
 
 /// See the module.
 pub(crate) struct Users {
-    shared: Arc<Shared>,
+    registries: Arc<Registries>,
+    offline_delay: Duration,
     realms: HashMap<AppId, Realm>,
+    _alive: Alive,
 }
 
 /// The users of one application. Pure.
@@ -65,39 +71,61 @@ struct Watcher {
 }
 
 impl Users {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            realms: HashMap::new(),
-        }
+    pub(crate) fn new(registries: Arc<Registries>, crew: &Crew, offline_delay: Duration) -> Self {
+        let alive = crew.metrics().actors.users.enter();
+        Self { registries, offline_delay, realms: HashMap::new(), _alive: alive }
     }
 
     fn to_user(&self, app: &Arc<App>, user: &UserId, command: Command) {
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel: ChannelName::of_user(user),
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let key = ChannelKey { app: app.id.clone(), channel: ChannelName::of_user(user) };
+        self.registries.route(Route { key, app: Arc::clone(app), command });
     }
 
     fn tell_watchers(&self, app: &Arc<App>, user: &UserId, frame: &Frame) {
-        let watchers = self
-            .realms
-            .get(&app.id)
-            .and_then(|realm| realm.watchers.get(user));
+        let watchers = self.realms.get(&app.id).and_then(|realm| realm.watchers.get(user));
         for Watcher { seat, user } in watchers.into_iter().flat_map(HashMap::values) {
-            self.to_user(
-                app,
-                user,
-                Command::Tell {
-                    seat: *seat,
-                    frame: frame.clone(),
-                },
+            self.to_user(app, user, Command::Tell { seat: *seat, frame: frame.clone() });
+        }
+    }
+
+    fn enter(&mut self, enter: Enter) {
+        let Enter { app, seat, sign_in, place } = enter;
+        let SignIn { user, watchlist, mut replies } = sign_in;
+        let realm = self.realms.entry(app.id.clone()).or_default();
+        let came_online = realm.enter(seat.socket, &user);
+        if came_online {
+            self.tell_watchers(
+                &app,
+                &user,
+                &Frame::watchlist_events(std::slice::from_ref(&user), &[]),
             );
+        }
+        if app.watchlist {
+            let realm = self.realms.entry(app.id.clone()).or_default();
+            let watcher = Watcher { seat, user: user.clone() };
+            let (online, offline) = realm.watch(&watcher, watchlist);
+            if !(online.is_empty() && offline.is_empty()) {
+                replies.push(Frame::watchlist_events(&online, &offline));
+            }
+        }
+        let join = Join { seat, attempt: 0, member: None, replies: Some(replies), place };
+        self.to_user(&app, &user, Command::Join(join));
+    }
+
+    fn exit(&mut self, exit: Exit, ctx: &mut Context<Self>) {
+        let Exit { app, seat } = exit;
+        let Some(realm) = self.realms.get_mut(&app.id) else {
+            return;
+        };
+        let signed_in_as = realm.signed_in.get(&seat.socket).cloned();
+        let gone = realm.exit(seat.socket);
+        if let Some(user) = signed_in_as {
+            self.to_user(&app, &user, Command::Leave { seat, answer: false });
+        }
+        if let Some(user) = gone {
+            ctx.run_later(self.offline_delay, move |users, _| {
+                users.settle_departure(&app, &user);
+            });
         }
     }
 
@@ -108,7 +136,11 @@ impl Users {
         };
         if realm.connections.get(user) == Some(&0) {
             realm.connections.remove(user);
-            self.tell_watchers(app, user, &Frame::watchlist_events(&[], &[user.clone()]));
+            self.tell_watchers(
+                app,
+                user,
+                &Frame::watchlist_events(&[], std::slice::from_ref(user)),
+            );
         }
         if self.realms.get(&app.id).is_some_and(Realm::is_empty) {
             self.realms.remove(&app.id);
@@ -149,20 +181,12 @@ impl Realm {
         let socket = watcher.seat.socket;
         self.unwatch(socket);
         let mut seen = HashSet::new();
-        let watchlist: Vec<UserId> = watchlist
-            .into_iter()
-            .filter(|user| seen.insert(user.clone()))
-            .collect();
+        let watchlist: Vec<UserId> =
+            watchlist.into_iter().filter(|user| seen.insert(user.clone())).collect();
         for user in &watchlist {
-            self.watchers
-                .entry(user.clone())
-                .or_default()
-                .insert(socket, watcher.clone());
+            self.watchers.entry(user.clone()).or_default().insert(socket, watcher.clone());
         }
-        let lists = watchlist
-            .iter()
-            .cloned()
-            .partition(|user| self.connections.contains_key(user));
+        let lists = watchlist.iter().cloned().partition(|user| self.connections.contains_key(user));
         if !watchlist.is_empty() {
             self.watching.insert(socket, watchlist);
         }
@@ -197,42 +221,7 @@ impl Handler<Enter> for Users {
     type Result = ();
 
     fn handle(&mut self, enter: Enter, _ctx: &mut Self::Context) {
-        let Enter {
-            app,
-            seat,
-            sign_in,
-            place,
-        } = enter;
-        let SignIn {
-            user,
-            watchlist,
-            reply,
-        } = sign_in;
-        let realm = self.realms.entry(app.id.clone()).or_default();
-        let came_online = realm.enter(seat.socket, &user);
-        if came_online {
-            self.tell_watchers(&app, &user, &Frame::watchlist_events(&[user.clone()], &[]));
-        }
-        let mut replies = vec![reply];
-        if app.watchlist {
-            let realm = self.realms.entry(app.id.clone()).or_default();
-            let watcher = Watcher {
-                seat,
-                user: user.clone(),
-            };
-            let (online, offline) = realm.watch(&watcher, watchlist);
-            if !(online.is_empty() && offline.is_empty()) {
-                replies.push(Frame::watchlist_events(&online, &offline));
-            }
-        }
-        let join = Join {
-            seat,
-            attempt: 0,
-            member: None,
-            replies: Some(replies),
-            place,
-        };
-        self.to_user(&app, &user, Command::Join(join));
+        vital("users", || self.enter(enter));
     }
 }
 
@@ -240,32 +229,14 @@ impl Handler<Exit> for Users {
     type Result = ();
 
     fn handle(&mut self, exit: Exit, ctx: &mut Self::Context) {
-        let Exit { app, seat } = exit;
-        let Some(realm) = self.realms.get_mut(&app.id) else {
-            return;
-        };
-        let signed_in_as = realm.signed_in.get(&seat.socket).cloned();
-        let gone = realm.exit(seat.socket);
-        if let Some(user) = signed_in_as {
-            self.to_user(
-                &app,
-                &user,
-                Command::Leave {
-                    seat,
-                    answer: false,
-                },
-            );
-        }
-        if let Some(user) = gone {
-            ctx.run_later(self.shared.limits().offline_delay, move |users, _| {
-                users.settle_departure(&app, &user);
-            });
-        }
+        vital("users", || self.exit(exit, ctx));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
     use super::*;
 
     fn user(id: &str) -> UserId {
@@ -277,14 +248,7 @@ mod tests {
     }
 
     fn watcher(id: u64, name: &str) -> Watcher {
-        Watcher {
-            seat: Seat {
-                worker: 0,
-                slot: 0,
-                socket: socket(id),
-            },
-            user: user(name),
-        }
+        Watcher { seat: Seat { worker: 0, slot: 0, socket: socket(id) }, user: user(name) }
     }
 
     #[test]
@@ -292,10 +256,7 @@ mod tests {
         let mut realm = Realm::default();
         assert!(realm.enter(socket(1), &user("a")));
         assert!(!realm.enter(socket(2), &user("a")));
-        assert!(
-            !realm.enter(socket(2), &user("a")),
-            "the same connection again"
-        );
+        assert!(!realm.enter(socket(2), &user("a")), "the same connection again");
         assert_eq!(realm.exit(socket(1)), None);
         assert_eq!(realm.exit(socket(2)), Some(user("a")));
         assert_eq!(realm.exit(socket(2)), None);

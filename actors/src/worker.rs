@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use crate::channel::{Command, Join, Route};
 use crate::config::App;
-use crate::courier::Seat;
 use crate::desk::Desk;
 use crate::door::post;
-use crate::node::{NodeError, Shared};
+use crate::facts::NodeError;
+use crate::metrics::Metrics;
 use crate::protocol::{ChannelKey, ChannelName};
+use crate::seat::Seat;
 use crate::session::effect::{SignIn, Subscription, Whisper};
+use crate::shared::Shared;
 use crate::users::{Enter, Exit};
 
 /// One worker thread's door to the node. Never leaves its thread.
@@ -30,6 +32,11 @@ impl Worker {
         &self.desk
     }
 
+    /// Returns what is counted in the node.
+    pub fn metrics(&self) -> &Metrics {
+        self.shared.crew.metrics()
+    }
+
     /// Tells whether the node takes connections.
     pub fn is_serving(&self) -> bool {
         self.shared.check_serving().is_ok()
@@ -46,29 +53,11 @@ impl Worker {
         seat: Seat,
         subscription: Subscription,
     ) -> Result<(), NodeError> {
-        let Subscription {
-            channel,
-            attempt,
-            member,
-        } = subscription;
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel,
-        };
-        let place = self
-            .shared
-            .shard(&key)
-            .commands
-            .reserve()
-            .ok_or(NodeError::Busy)?;
-        let join = Join {
-            seat,
-            attempt,
-            member,
-            replies: None,
-            place,
-        };
-        self.shared.route(Route {
+        let Subscription { channel, attempt, member } = subscription;
+        let key = ChannelKey { app: app.id.clone(), channel };
+        let place = self.shared.registries.reserve_command(&key)?;
+        let join = Join { seat, attempt, member, replies: None, place };
+        self.shared.registries.route(Route {
             key,
             app: Arc::clone(app),
             command: Command::Join(join),
@@ -83,14 +72,7 @@ impl Worker {
 
     /// Ends a subscription of a connection that has ended.
     pub fn leave(&self, app: &Arc<App>, seat: Seat, channel: ChannelName) {
-        self.send(
-            app,
-            channel,
-            Command::Leave {
-                seat,
-                answer: false,
-            },
-        );
+        self.send(app, channel, Command::Leave { seat, answer: false });
     }
 
     /// Has `subscription_succeeded` sent once more.
@@ -103,21 +85,10 @@ impl Worker {
     /// # Errors
     /// [`NodeError::Busy`] when too many events are under way; it was not sent.
     pub fn whisper(&self, app: &Arc<App>, seat: Seat, whisper: Whisper) -> Result<(), NodeError> {
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel: whisper.channel.clone(),
-        };
-        let place = self.shared.reserve_whisper(&key).ok_or(NodeError::Busy)?;
-        let command = Command::Whisper {
-            seat,
-            whisper,
-            place: Some(place),
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let key = ChannelKey { app: app.id.clone(), channel: whisper.channel.clone() };
+        let place = self.shared.registries.reserve_event(&key)?;
+        let command = Command::Whisper { seat, whisper, place: Some(place) };
+        self.shared.registries.route(Route { key, app: Arc::clone(app), command });
         Ok(())
     }
 
@@ -126,42 +97,21 @@ impl Worker {
     /// # Errors
     /// [`NodeError`] when too many wait already.
     pub fn sign_in(&self, app: &Arc<App>, seat: Seat, sign_in: SignIn) -> Result<(), NodeError> {
-        let shard = self.shared.users_of(&app.id);
-        let place = shard.commands.reserve().ok_or(NodeError::Busy)?;
-        post(
-            &shard.addresses()?.users,
-            Enter {
-                app: Arc::clone(app),
-                seat,
-                sign_in,
-                place,
-            },
-        );
+        let users = self.shared.users_of(&app.id)?;
+        let place = self.shared.registries.reserve_command(&app.id)?;
+        post(users, Enter { app: Arc::clone(app), seat, sign_in, place });
         Ok(())
     }
 
     /// Lets the identity of a connection go that has ended.
     pub fn sign_out(&self, app: &Arc<App>, seat: Seat) {
-        if let Ok(addresses) = self.shared.users_of(&app.id).addresses() {
-            post(
-                &addresses.users,
-                Exit {
-                    app: Arc::clone(app),
-                    seat,
-                },
-            );
+        if let Ok(users) = self.shared.users_of(&app.id) {
+            post(users, Exit { app: Arc::clone(app), seat });
         }
     }
 
     fn send(&self, app: &Arc<App>, channel: ChannelName, command: Command) {
-        let key = ChannelKey {
-            app: app.id.clone(),
-            channel,
-        };
-        self.shared.route(Route {
-            key,
-            app: Arc::clone(app),
-            command,
-        });
+        let key = ChannelKey { app: app.id.clone(), channel };
+        self.shared.registries.route(Route { key, app: Arc::clone(app), command });
     }
 }

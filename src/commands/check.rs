@@ -7,19 +7,15 @@ use super::{complain, load, refuse, say};
 
 /// Reads the configuration as `serve` does, without starting anything.
 pub(crate) fn run(file: Option<&Path>) -> ExitCode {
-    let name = file.map_or_else(
-        || "development configuration".to_owned(),
-        |file| file.display().to_string(),
-    );
+    let name = file
+        .map_or_else(|| "development configuration".to_owned(), |file| file.display().to_string());
     match load(file) {
         Ok(settings) => {
             for warning in &settings.warnings {
                 complain(format_args!("warning: {warning}"));
             }
             for key in &settings.unbuilt {
-                complain(format_args!(
-                    "warning: {key}: not in this build yet, serve refuses it"
-                ));
+                complain(format_args!("warning: {key}: not in this build yet, serve refuses it"));
             }
             match say(format_args!("{name}: ok")) {
                 Ok(()) => ExitCode::SUCCESS,

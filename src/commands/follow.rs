@@ -108,18 +108,11 @@ impl Follower {
         let Ok(message) = serde_json::from_str::<Value>(text) else {
             return vec![Action::Note(format!("not JSON: {}", visible(text)))];
         };
-        let field = |name: &str| {
-            message
-                .get(name)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
+        let field = |name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default();
         let (event, channel) = (field("event"), field("channel"));
         let data = message.get("data").cloned().unwrap_or(Value::Null);
         match event {
-            "pusher:ping" => vec![Action::Send(
-                r#"{"event":"pusher:pong","data":{}}"#.to_owned(),
-            )],
+            "pusher:ping" => vec![Action::Send(r#"{"event":"pusher:pong","data":{}}"#.to_owned())],
             "pusher:pong" => Vec::new(),
             "pusher:connection_established" => self.subscribe_all(&object(&data)),
             "pusher:error" => self.on_error(&object(&data)),
@@ -132,15 +125,9 @@ impl Follower {
     }
 
     fn subscribe_all(&mut self, data: &Value) -> Vec<Action> {
-        let socket = data
-            .get("socket_id")
-            .and_then(Value::as_str)
-            .and_then(SocketId::parse);
+        let socket = data.get("socket_id").and_then(Value::as_str).and_then(SocketId::parse);
         let Some(socket) = socket else {
-            return vec![
-                Action::Note("the server gave no socket id".to_owned()),
-                Action::GiveUp,
-            ];
+            return vec![Action::Note("the server gave no socket id".to_owned()), Action::GiveUp];
         };
         if let Some(seconds) = data.get("activity_timeout").and_then(Value::as_u64) {
             self.activity_timeout = Duration::from_secs(seconds.clamp(1, 3600));
@@ -148,9 +135,7 @@ impl Follower {
         self.established = true;
         let mut actions = vec![Action::Note(format!("connected as {socket}"))];
         actions.extend(
-            self.channels
-                .iter()
-                .map(|channel| Action::Send(self.subscription(socket, channel))),
+            self.channels.iter().map(|channel| Action::Send(self.subscription(socket, channel))),
         );
         actions
     }
@@ -183,37 +168,22 @@ impl Follower {
     }
 
     fn on_error(&mut self, data: &Value) -> Vec<Action> {
-        let code = data
-            .get("code")
-            .and_then(Value::as_u64)
-            .and_then(|code| u16::try_from(code).ok());
+        let code =
+            data.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
         self.last_error = code.or(self.last_error);
-        let message = data
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or("no reason given");
+        let message = data.get("message").and_then(Value::as_str).unwrap_or("no reason given");
         let code = code.map(|code| format!(" {code}")).unwrap_or_default();
         vec![Action::Note(format!("error{code}: {}", visible(message)))]
     }
 
     fn on_refusal(&mut self, channel: &str, data: &Value) -> Vec<Action> {
-        let cause = data
-            .get("error")
-            .and_then(Value::as_str)
-            .unwrap_or("no reason given");
-        let mut actions = vec![Action::Note(format!(
-            "{}: refused: {}",
-            visible(channel),
-            visible(cause)
-        ))];
+        let cause = data.get("error").and_then(Value::as_str).unwrap_or("no reason given");
+        let mut actions =
+            vec![Action::Note(format!("{}: refused: {}", visible(channel), visible(cause)))];
         if !self.refused.iter().any(|refused| refused == channel) {
             self.refused.push(channel.to_owned());
         }
-        if self
-            .channels
-            .iter()
-            .all(|channel| self.refused.contains(channel))
-        {
+        if self.channels.iter().all(|channel| self.refused.contains(channel)) {
             actions.push(Action::GiveUp);
         }
         actions
@@ -269,14 +239,8 @@ mod tests {
 
     fn follower(channels: &[&str], as_json: bool) -> Follower {
         let credential = Credential::new("278d425bdf160c739803", "7ad3773142a6692b25b8");
-        let member = Member {
-            id: "10".to_owned(),
-            info: Some(json!({"name": "Ann"})),
-        };
-        let channels = channels
-            .iter()
-            .map(|channel| (*channel).to_owned())
-            .collect();
+        let member = Member { id: "10".to_owned(), info: Some(json!({"name": "Ann"})) };
+        let channels = channels.iter().map(|channel| (*channel).to_owned()).collect();
         Follower::new(credential, channels, Some(member), as_json).unwrap()
     }
 
@@ -334,25 +298,15 @@ mod tests {
         let mut follower = follower(&["private-a", "private-b"], false);
         assert_eq!(
             follower.on_message(r#"{"event":"pusher:ping","data":"{}"}"#),
-            [Action::Send(
-                r#"{"event":"pusher:pong","data":{}}"#.to_owned()
-            )]
+            [Action::Send(r#"{"event":"pusher:pong","data":{}}"#.to_owned())]
         );
         let refusal = |channel: &str| {
             format!(
                 r#"{{"event":"pusher:subscription_error","channel":"{channel}","data":{{"error":"no"}}}}"#
             )
         };
-        assert!(
-            !follower
-                .on_message(&refusal("private-a"))
-                .contains(&Action::GiveUp)
-        );
-        assert!(
-            follower
-                .on_message(&refusal("private-b"))
-                .contains(&Action::GiveUp)
-        );
+        assert!(!follower.on_message(&refusal("private-a")).contains(&Action::GiveUp));
+        assert!(follower.on_message(&refusal("private-b")).contains(&Action::GiveUp));
     }
 
     #[test]

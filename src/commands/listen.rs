@@ -48,12 +48,7 @@ pub(crate) fn run(file: Option<&Path>, arguments: &Listen) -> ExitCode {
     };
     let follower = member(arguments).and_then(|member| {
         let credential = target.credential.clone();
-        Follower::new(
-            credential,
-            arguments.channels.clone(),
-            member,
-            arguments.json,
-        )
+        Follower::new(credential, arguments.channels.clone(), member, arguments.json)
     });
     let mut follower = match follower {
         Ok(follower) => follower,
@@ -93,20 +88,15 @@ async fn follow(target: &Target, follower: &mut Follower) -> ExitCode {
         follower.reset();
         let end = match connect(&client, target).await {
             Ok(connection) => converse(connection, follower).await,
-            Err(error) if was_connected || is_overload(&error) => End::Closed {
-                code: None,
-                reason: describe(target, &error),
-            },
+            Err(error) if was_connected || is_overload(&error) => {
+                End::Closed { code: None, reason: describe(target, &error) }
+            }
             Err(error) => {
                 complain(describe(target, &error));
                 return ExitCode::FAILURE;
             }
         };
-        failures = if follower.is_established() {
-            0
-        } else {
-            failures.saturating_add(1)
-        };
+        failures = if follower.is_established() { 0 } else { failures.saturating_add(1) };
         was_connected |= follower.is_established();
         let (code, reason) = match end {
             End::Closed { code, reason } => (code.or(follower.last_error()), reason),
@@ -135,10 +125,7 @@ async fn connect(client: &Client, target: &Target) -> Result<Connection, WsClien
 
 /// A node that is full answers 503 before the upgrade: worth another attempt.
 fn is_overload(error: &WsClientError) -> bool {
-    matches!(
-        error,
-        WsClientError::InvalidResponseStatus(StatusCode::SERVICE_UNAVAILABLE)
-    )
+    matches!(error, WsClientError::InvalidResponseStatus(StatusCode::SERVICE_UNAVAILABLE))
 }
 
 fn describe(target: &Target, error: &WsClientError) -> String {
@@ -156,11 +143,8 @@ async fn converse(mut connection: Connection, follower: &mut Follower) -> End {
     let mut pinged = false;
     let mut fragments = Vec::new();
     loop {
-        let silence = if pinged || !follower.is_established() {
-            ANSWER
-        } else {
-            follower.activity_timeout()
-        };
+        let silence =
+            if pinged || !follower.is_established() { ANSWER } else { follower.activity_timeout() };
         let frame = match tokio::time::timeout(silence, connection.next()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => return lost(&error.to_string()),
@@ -191,15 +175,10 @@ async fn converse(mut connection: Connection, follower: &mut Follower) -> End {
             Frame::Pong(_) | Frame::Binary(_) => continue,
             Frame::Close(reason) => {
                 // The connection ends either way.
-                connection
-                    .send(Message::Close(None))
-                    .await
-                    .unwrap_or_default();
+                connection.send(Message::Close(None)).await.unwrap_or_default();
                 return End::Closed {
                     code: reason.as_ref().map(|reason| CloseCode::into(reason.code)),
-                    reason: reason
-                        .and_then(|reason| reason.description)
-                        .unwrap_or_default(),
+                    reason: reason.and_then(|reason| reason.description).unwrap_or_default(),
                 };
             }
         };
@@ -211,10 +190,7 @@ async fn converse(mut connection: Connection, follower: &mut Follower) -> End {
 }
 
 fn lost(reason: &str) -> End {
-    End::Closed {
-        code: None,
-        reason: reason.to_owned(),
-    }
+    End::Closed { code: None, reason: reason.to_owned() }
 }
 
 /// Puts fragments together; returns the whole message with its last one.

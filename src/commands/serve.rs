@@ -39,9 +39,5 @@ pub(crate) fn run(
         log::error!("{error}");
     }
     drop(logging);
-    if outcome.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -120,10 +120,7 @@ impl Target {
         // WebSockets are upgrades of HTTP/1.1. `Connector::max_http_version` would put its own TLS in place of ours.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let connector = Connector::new().rustls_0_23(Arc::new(tls)).timeout(CONNECT);
-        Ok(Client::builder()
-            .connector(connector)
-            .timeout(ANSWER)
-            .finish())
+        Ok(Client::builder().connector(connector).timeout(ANSWER).finish())
     }
 
     /// Says why the node cannot be reached, and what to do about it.
@@ -175,11 +172,7 @@ fn configured_address(config: &ServerConfig) -> Result<(bool, String, String), T
         name => name.to_owned(),
     };
     let authority = format!("{host}:{port}");
-    Ok((
-        config.tls.is_some(),
-        authority,
-        config.edge.path_prefix.clone(),
-    ))
+    Ok((config.tls.is_some(), authority, config.edge.path_prefix.clone()))
 }
 
 fn application(
@@ -203,22 +196,16 @@ fn application(
 
 fn roots(file: Option<&Path>) -> Result<RootCertStore, TargetError> {
     let Some(file) = file else {
-        return Ok(RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        });
+        return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
     };
-    let refuse = |problem: String| TargetError::Certificates {
-        file: file.display().to_string(),
-        problem,
-    };
+    let refuse =
+        |problem: String| TargetError::Certificates { file: file.display().to_string(), problem };
     let mut roots = RootCertStore::empty();
     for certificate in
         CertificateDer::pem_file_iter(file).map_err(|error| refuse(error.to_string()))?
     {
         let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| refuse(error.to_string()))?;
+        roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
     }
     if roots.is_empty() {
         return Err(refuse("holds no certificate".to_owned()));

@@ -38,10 +38,7 @@ async fn send(target: &Target, arguments: &Trigger) -> ExitCode {
     };
     let body = body(arguments);
     let path = signed_path(target, &body, jiff::Timestamp::now().as_second());
-    let request = client
-        .post(target.http(&path))
-        .content_type("application/json")
-        .send_body(body);
+    let request = client.post(target.http(&path)).content_type("application/json").send_body(body);
     let mut answer = match request.await {
         Ok(answer) => answer,
         Err(error) => {
@@ -70,10 +67,7 @@ fn body(arguments: &Trigger) -> String {
         "channels": [arguments.channel],
         "data": arguments.data,
     });
-    for (name, value) in [
-        ("socket_id", &arguments.socket_id),
-        ("info", &arguments.info),
-    ] {
+    for (name, value) in [("socket_id", &arguments.socket_id), ("info", &arguments.info)] {
         if let (Some(value), Some(fields)) = (value, body.as_object_mut()) {
             fields.insert(name.to_owned(), json!(value));
         }
@@ -91,13 +85,7 @@ fn signed_path(target: &Target, body: &str, now_unix: i64) -> String {
         ("body_md5".to_owned(), body_md5(body.as_bytes())),
     ];
     let text = request_text("POST", &path, &query);
-    query.push((
-        "auth_signature".to_owned(),
-        target.credential.sign(text.as_bytes()),
-    ));
-    let pairs: Vec<String> = query
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    query.push(("auth_signature".to_owned(), target.credential.sign(text.as_bytes())));
+    let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("{path}?{}", pairs.join("&"))
 }

@@ -16,12 +16,8 @@ use crate::config::Compatibility;
 /// How far a request's timestamp may be from the server's time, in seconds. Source: Pusher.
 pub const TIMESTAMP_TOLERANCE_SECONDS: u64 = 600;
 
-const SIGNING_PARAMETERS: [&str; 4] = [
-    "auth_key",
-    "auth_version",
-    "auth_timestamp",
-    "auth_signature",
-];
+const SIGNING_PARAMETERS: [&str; 4] =
+    ["auth_key", "auth_version", "auth_timestamp", "auth_signature"];
 
 /// Why a request was not believed. The texts are Pusher's where Pusher has one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,15 +116,13 @@ impl<'r> Signed<'r> {
             return Err(ApiError::Disabled);
         }
         let headers = call.request.headers();
-        let body = body
-            .read(headers, body_limit(&app), call.state.body_wait)
-            .await?;
+        let body = body.read(headers, body_limit(&app), call.state.body_wait).await?;
         check_body(&query, &body, must_name_body)?;
         Ok(Self { app, query, body })
     }
 }
 
-fn app_by_id(call: &Call<'_>, raw_id: &str) -> Result<Arc<App>, ApiError> {
+pub(super) fn app_by_id(call: &Call<'_>, raw_id: &str) -> Result<Arc<App>, ApiError> {
     let id = percent_decode(raw_id, Plus::Literal).unwrap_or(Cow::Borrowed(raw_id));
     match call.state.node.apps().by_id(&id) {
         Some(app) => Ok(Arc::clone(app)),
@@ -150,9 +144,7 @@ fn unsigned_query<'r>(call: &Call<'_>, raw_query: &'r str) -> Option<Query<'r>> 
         return None;
     }
     let query = Query::parse(raw_query, Plus::Literal)?;
-    let tries_to_sign = SIGNING_PARAMETERS
-        .iter()
-        .any(|name| query.all(name).next().is_some());
+    let tries_to_sign = SIGNING_PARAMETERS.iter().any(|name| query.all(name).next().is_some());
     (!tries_to_sign).then_some(query)
 }
 
@@ -215,9 +207,7 @@ fn is_signature(
 }
 
 fn unique<'q>(query: &'q Query<'_>, name: &'static str) -> Result<Option<&'q str>, AuthError> {
-    query
-        .unique(name)
-        .map_err(|Repeated| AuthError::Repeated(name))
+    query.unique(name).map_err(|Repeated| AuthError::Repeated(name))
 }
 
 fn check_timestamp(given: Option<&str>, now: i64) -> Result<(), AuthError> {
@@ -225,9 +215,7 @@ fn check_timestamp(given: Option<&str>, now: i64) -> Result<(), AuthError> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(AuthError::InvalidTimestamp);
     }
-    let given = text
-        .parse::<i64>()
-        .map_err(|_| AuthError::InvalidTimestamp)?;
+    let given = text.parse::<i64>().map_err(|_| AuthError::InvalidTimestamp)?;
     if now.abs_diff(given) >= TIMESTAMP_TOLERANCE_SECONDS {
         return Err(AuthError::Expired { given, now });
     }

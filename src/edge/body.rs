@@ -35,6 +35,7 @@ pub enum BodyError {
 pub(crate) struct RequestBody {
     /// `None` once it was read to its end, or where there is none.
     unread: Option<Payload>,
+    bytes_read: usize,
 }
 
 impl RequestBody {
@@ -44,7 +45,7 @@ impl RequestBody {
             Payload::None => None,
             stream => Some(stream),
         };
-        Self { unread }
+        Self { unread, bytes_read: 0 }
     }
 
     /// Reads the whole body: at most `limit` bytes, within `wait`.
@@ -65,7 +66,13 @@ impl RequestBody {
             .await
             .map_err(|_| BodyError::TooSlow)??;
         self.unread = None;
+        self.bytes_read = body.len();
         Ok(body)
+    }
+
+    /// Returns how large the body was; 0 when it was not read to its end.
+    pub(crate) fn bytes_read(&self) -> usize {
+        self.bytes_read
     }
 
     /// Ties an unread rest to the answer, so that the connection ends with it.
@@ -75,12 +82,9 @@ impl RequestBody {
     pub(crate) fn end_with(self, response: HttpResponse) -> HttpResponse {
         match self.unread {
             None => response,
-            Some(unread) => response.map_body(|_, body| {
-                BoxBody::new(WithUnread {
-                    body,
-                    _unread: unread,
-                })
-            }),
+            Some(unread) => {
+                response.map_body(|_, body| BoxBody::new(WithUnread { body, _unread: unread }))
+            }
         }
     }
 }
@@ -92,9 +96,8 @@ fn judge(headers: &HeaderMap, limit: usize) -> Result<(), BodyError> {
     if is_encoded {
         return Err(BodyError::Encoded);
     }
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge { limit });
     }
@@ -119,11 +122,7 @@ async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError
             return Err(BodyError::TooLarge { limit });
         }
     }
-    Ok(if joined.is_empty() {
-        first
-    } else {
-        joined.freeze()
-    })
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
 }
 
 /// An answer's body that keeps the request's alive: actix-http closes after it.
@@ -160,10 +159,8 @@ mod tests {
     const WAIT: Duration = Duration::from_secs(10);
 
     fn body(chunks: &[&'static str]) -> RequestBody {
-        let chunks: Vec<Result<Bytes, PayloadError>> = chunks
-            .iter()
-            .map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())))
-            .collect();
+        let chunks: Vec<Result<Bytes, PayloadError>> =
+            chunks.iter().map(|chunk| Ok(Bytes::from_static(chunk.as_bytes()))).collect();
         let boxed: Pin<Box<dyn futures_util::Stream<Item = _>>> = Box::pin(stream::iter(chunks));
         RequestBody::new(Payload::from(boxed))
     }
@@ -177,9 +174,7 @@ mod tests {
         assert_eq!(read, Err(BodyError::TooLarge { limit: 5 }));
         let read = body(&["abcdef"]).read(&headers, 5, WAIT).await;
         assert_eq!(read, Err(BodyError::TooLarge { limit: 5 }));
-        let read = RequestBody::new(Payload::None)
-            .read(&headers, 5, WAIT)
-            .await;
+        let read = RequestBody::new(Payload::None).read(&headers, 5, WAIT).await;
         assert_eq!(read.unwrap(), "");
     }
 
@@ -201,9 +196,7 @@ mod tests {
         let boxed: Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, PayloadError>>>> =
             Box::pin(stream::pending());
         let mut never = RequestBody::new(Payload::from(boxed));
-        let read = never
-            .read(&HeaderMap::new(), 5, Duration::from_millis(1))
-            .await;
+        let read = never.read(&HeaderMap::new(), 5, Duration::from_millis(1)).await;
         assert_eq!(read, Err(BodyError::TooSlow));
     }
 }

@@ -32,7 +32,5 @@ pub(crate) fn preflight() -> HttpResponse {
 
 /// Opens an answer to any origin.
 pub(crate) fn open(response: &mut HttpResponse) {
-    response
-        .headers_mut()
-        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 }

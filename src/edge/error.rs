@@ -114,10 +114,7 @@ impl ApiError {
         let status = self.status();
         let mut response = HttpResponse::build(status);
         self.add_headers(&mut response);
-        response.json(ErrorBody {
-            error: &self.to_string(),
-            code: status.as_u16(),
-        })
+        response.json(ErrorBody { error: &self.to_string(), code: status.as_u16() })
     }
 
     fn add_headers(&self, response: &mut HttpResponseBuilder) {
@@ -158,27 +155,18 @@ mod tests {
     async fn errors_are_json_with_their_status() {
         let response = ApiError::from(AuthError::UnknownKey).response();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        assert_eq!(
-            response.headers().get("content-type").unwrap(),
-            "application/json"
-        );
+        assert_eq!(response.headers().get("content-type").unwrap(), "application/json");
         let body = to_bytes(response.into_body()).await.unwrap();
         assert_eq!(body, r#"{"error":"Unknown auth_key","code":401}"#);
     }
 
     #[test]
     fn a_rate_limited_answer_says_when_to_come_back() {
-        let response = ApiError::from(Refused {
-            limit: 10,
-            remaining: 3,
-            retry_after: 2,
-        })
-        .response();
-        for (name, value) in [
-            ("retry-after", "2"),
-            ("x-ratelimit-limit", "10"),
-            ("x-ratelimit-remaining", "3"),
-        ] {
+        let response =
+            ApiError::from(Refused { limit: 10, remaining: 3, retry_after: 2 }).response();
+        for (name, value) in
+            [("retry-after", "2"), ("x-ratelimit-limit", "10"), ("x-ratelimit-remaining", "3")]
+        {
             assert_eq!(response.headers().get(name).unwrap(), value);
         }
     }

@@ -293,16 +293,9 @@ mod tests {
         assert!(
             matches!(ask(&store, "k", "body", at(119)), Known::Answered(answer) if answer == "{}")
         );
-        assert!(matches!(
-            ask(&store, "k", "other", at(119)),
-            Known::Different
-        ));
-        let other_app = store.ask(
-            &AppId::new("2"),
-            &"k".into(),
-            Fingerprint::of("events", b"body"),
-            at(1),
-        );
+        assert!(matches!(ask(&store, "k", "other", at(119)), Known::Different));
+        let other_app =
+            store.ask(&AppId::new("2"), &"k".into(), Fingerprint::of("events", b"body"), at(1));
         assert!(matches!(other_app, Known::New(_)));
         assert!(matches!(ask(&store, "k", "body", at(120)), Known::New(_)));
     }
@@ -326,10 +319,7 @@ mod tests {
         let first = actix_rt::spawn(async move { ticket.answer(Bytes::from_static(b"{}")) });
         running.ended().await;
         assert!(first.await.is_ok());
-        assert!(matches!(
-            ask(&store, "k", "body", at(0)),
-            Known::Answered(_)
-        ));
+        assert!(matches!(ask(&store, "k", "body", at(0)), Known::Answered(_)));
     }
 
     #[test]
@@ -338,10 +328,7 @@ mod tests {
         for index in 0..=MAX_KEYS {
             run(&store, &index.to_string(), "{}", at(0));
         }
-        assert!(matches!(
-            ask(&store, "1", "body", at(0)),
-            Known::Answered(_)
-        ));
+        assert!(matches!(ask(&store, "1", "body", at(0)), Known::Answered(_)));
         assert!(matches!(ask(&store, "0", "body", at(0)), Known::New(_)));
     }
 
@@ -354,10 +341,7 @@ mod tests {
                 ticket.answer(large.clone());
             }
         }
-        assert!(matches!(
-            ask(&store, "c", "body", at(0)),
-            Known::Answered(_)
-        ));
+        assert!(matches!(ask(&store, "c", "body", at(0)), Known::Answered(_)));
         assert!(matches!(ask(&store, "a", "body", at(0)), Known::New(_)));
     }
 
@@ -377,10 +361,7 @@ mod tests {
             assert!(key_of(&headers(bad)).is_err());
         }
         let mut twice = headers(b"a");
-        twice.append(
-            HeaderName::from_static(HEADER),
-            HeaderValue::from_static("a"),
-        );
+        twice.append(HeaderName::from_static(HEADER), HeaderValue::from_static("a"));
         assert!(key_of(&twice).is_err());
     }
 }

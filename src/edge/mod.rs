@@ -14,6 +14,7 @@ mod origin;
 pub mod query;
 pub mod rate;
 pub mod state;
+mod tally;
 pub mod ws;
 
 use actix_web::http::Method;
@@ -23,7 +24,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 pub use self::error::ApiError;
-pub use self::state::{EdgeState, WallClock};
+pub use self::state::{EdgeState, PublicSide, WallClock};
 
 use self::api::Call;
 use self::auth::Signed;
@@ -47,6 +48,7 @@ enum Endpoint<'p> {
     Socket,
     Up,
     Ready,
+    Metrics,
     Apps,
     Trigger { app: &'p str },
     Batch { app: &'p str },
@@ -67,6 +69,7 @@ impl<'p> Endpoint<'p> {
             ["" | "ready" | "accept-traffic"] if compatibility == Compatibility::Soketi => {
                 Self::Ready
             }
+            ["metrics"] if compatibility == Compatibility::Soketi => Self::Metrics,
             ["apps"] if compatibility == Compatibility::MicroNotifier => Self::Apps,
             ["apps", app, "events"] => Self::Trigger { app },
             ["apps", app, "batch_events"] => Self::Batch { app },
@@ -76,14 +79,26 @@ impl<'p> Endpoint<'p> {
                 Self::Channel { app, channel }
             }
             ["apps", app, "channels", channel, "users"] => Self::Users { app, channel },
-            ["apps", app, "users", user, "terminate_connections"] => Self::Terminate {
-                app: Some(app),
-                user,
-            },
+            ["apps", app, "users", user, "terminate_connections"] => {
+                Self::Terminate { app: Some(app), user }
+            }
             // The Python SDK leaves the application out; its key names it.
             ["users", user, "terminate_connections"] => Self::Terminate { app: None, user },
             _ => return None,
         })
+    }
+
+    /// Returns the application that the path names, raw.
+    fn app(self) -> Option<&'p str> {
+        match self {
+            Self::Trigger { app }
+            | Self::Batch { app }
+            | Self::Channels { app }
+            | Self::Channel { app, .. }
+            | Self::Users { app, .. } => Some(app),
+            Self::Terminate { app, .. } => app,
+            Self::Socket | Self::Up | Self::Ready | Self::Metrics | Self::Apps => None,
+        }
     }
 
     /// Returns the one method of the endpoint.
@@ -93,6 +108,7 @@ impl<'p> Endpoint<'p> {
             Self::Socket
             | Self::Up
             | Self::Ready
+            | Self::Metrics
             | Self::Apps
             | Self::Channels { .. }
             | Self::Channel { .. }
@@ -118,9 +134,7 @@ fn without_prefix<'p>(raw_path: &'p str, prefix: &str) -> &'p str {
 
 async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let mut body = RequestBody::new(payload.into_inner());
-    let mut response = serve(&request, &mut body)
-        .await
-        .unwrap_or_else(|error| error.response());
+    let mut response = serve(&request, &mut body).await.unwrap_or_else(|error| error.response());
     cors::open(&mut response);
     body.end_with(response)
 }
@@ -137,24 +151,21 @@ async fn serve(request: &HttpRequest, body: &mut RequestBody) -> Result<HttpResp
         .or_else(|| at(raw_path).filter(|endpoint| endpoint.is_health()))
         .ok_or(ApiError::NotFound)?;
     if !endpoint.takes(request.method()) {
-        let allow = if endpoint.method() == Method::POST {
-            "POST"
-        } else {
-            "GET"
-        };
+        let allow = if endpoint.method() == Method::POST { "POST" } else { "GET" };
         return Err(ApiError::Method { allow });
     }
-    let call = Call {
-        state,
-        request,
-        path,
-    };
+    let call = Call { state, request, path };
     match endpoint {
         Endpoint::Socket => Err(ApiError::UpgradeRequired),
-        Endpoint::Ready => Ok(HttpResponse::Ok()
-            .content_type("text/plain; charset=utf-8")
-            .body("OK")),
-        _ => reply(&call, endpoint, body).await.map(json),
+        Endpoint::Ready => {
+            Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK"))
+        }
+        Endpoint::Metrics => Ok(admin::soketi_metrics(state)),
+        _ => {
+            let outcome = reply(&call, endpoint, body).await;
+            tally::count(&call, endpoint, body, &outcome);
+            outcome.map(json)
+        }
     }
 }
 
@@ -192,7 +203,7 @@ async fn reply(
         }
         Endpoint::Apps => ops::apps(call),
         Endpoint::Up => Ok(ops::up()),
-        Endpoint::Socket | Endpoint::Ready => Err(ApiError::NotFound),
+        Endpoint::Socket | Endpoint::Ready | Endpoint::Metrics => Err(ApiError::NotFound),
     }
 }
 

@@ -31,18 +31,10 @@ impl Client {
         let headers = head.headers();
         let origin = text(headers, &ORIGIN).map(str::to_owned);
         if !trusted {
-            return Self {
-                address: peer,
-                secure,
-                origin,
-            };
+            return Self { address: peer, secure, origin };
         }
         let secure = secure || text(headers, &FORWARDED_PROTO) == Some("https");
-        Self {
-            address: forwarded(headers, proxies).or(peer),
-            secure,
-            origin,
-        }
+        Self { address: forwarded(headers, proxies).or(peer), secure, origin }
     }
 
     /// Tells whether the page's origin is on the list; any is where the list is empty. A client that
@@ -83,11 +75,9 @@ impl Network {
             self.prefix == 0 || (left >> shift) == (right >> shift)
         };
         match (self.address, address) {
-            (IpAddr::V4(range), IpAddr::V4(address)) => same_bits(
-                u128::from(u32::from(range)),
-                u128::from(u32::from(address)),
-                32,
-            ),
+            (IpAddr::V4(range), IpAddr::V4(address)) => {
+                same_bits(u128::from(u32::from(range)), u128::from(u32::from(address)), 32)
+            }
             (IpAddr::V6(range), IpAddr::V6(address)) => {
                 same_bits(range.into(), address.into(), 128)
             }
@@ -108,36 +98,23 @@ mod tests {
         let mut head = RequestHead::default();
         head.peer_addr = Some(format!("{peer}:1").parse().unwrap());
         for (name, value) in headers {
-            head.headers_mut()
-                .append((*name).clone(), HeaderValue::from_str(value).unwrap());
+            head.headers_mut().append((*name).clone(), HeaderValue::from_str(value).unwrap());
         }
         head
     }
 
     fn network(address: &str, prefix: u8) -> Network {
-        Network {
-            address: address.parse().unwrap(),
-            prefix,
-        }
+        Network { address: address.parse().unwrap(), prefix }
     }
 
     #[test]
     fn only_trusted_proxies_are_believed() {
         let proxies = [network("10.0.0.0", 8)];
-        let said = [
-            (&FORWARDED_FOR, "1.1.1.1, 2.2.2.2, 10.9.9.9"),
-            (&FORWARDED_PROTO, "https"),
-        ];
+        let said = [(&FORWARDED_FOR, "1.1.1.1, 2.2.2.2, 10.9.9.9"), (&FORWARDED_PROTO, "https")];
         let spoofed = Client::of(&head("3.3.3.3", &said), false, &proxies);
-        assert_eq!(
-            (spoofed.address, spoofed.secure),
-            ("3.3.3.3".parse().ok(), false)
-        );
+        assert_eq!((spoofed.address, spoofed.secure), ("3.3.3.3".parse().ok(), false));
         let relayed = Client::of(&head("10.1.2.3", &said), false, &proxies);
-        assert_eq!(
-            (relayed.address, relayed.secure),
-            ("2.2.2.2".parse().ok(), true)
-        );
+        assert_eq!((relayed.address, relayed.secure), ("2.2.2.2".parse().ok(), true));
     }
 
     #[test]

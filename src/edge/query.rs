@@ -43,10 +43,7 @@ impl<'r> Query<'r> {
 
     /// Returns the values of a parameter in the order received.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.pairs
-            .iter()
-            .filter(move |(given, _)| given == name)
-            .map(|(_, value)| value.as_ref())
+        self.pairs.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_ref())
     }
 
     /// Returns the value of a parameter that may stand once.
@@ -128,11 +125,8 @@ mod tests {
     #[test]
     fn pairs_keep_their_order_and_lose_the_case_of_names() {
         let query = Query::parse("B=1&&a=2&b=x=y&flag", Plus::Literal).unwrap();
-        let pairs: Vec<(&str, &str)> = query
-            .pairs()
-            .iter()
-            .map(|(name, value)| (name.as_ref(), value.as_ref()))
-            .collect();
+        let pairs: Vec<(&str, &str)> =
+            query.pairs().iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
         assert_eq!(pairs, [("b", "1"), ("a", "2"), ("b", "x=y"), ("flag", "")]);
         assert_eq!(query.unique("b"), Err(Repeated));
         assert_eq!(query.unique("a"), Ok(Some("2")));

@@ -57,21 +57,14 @@ impl Rates {
             return Ok(());
         };
         let Some(interval) = WINDOW.checked_div(limit) else {
-            return Err(Refused {
-                limit,
-                remaining: 0,
-                retry_after: 1,
-            });
+            return Err(Refused { limit, remaining: 0, retry_after: 1 });
         };
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
         let mut whole_at = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = whole_at.entry((app.clone(), allowance)).or_insert(now);
         let used = whole.since(now);
         let needed = interval.saturating_mul(cost.min(limit));
-        if let Some(over) = (used + needed)
-            .checked_sub(WINDOW)
-            .filter(|over| !over.is_zero())
-        {
+        if let Some(over) = (used + needed).checked_sub(WINDOW).filter(|over| !over.is_zero()) {
             let free = WINDOW.saturating_sub(used).as_nanos() / interval.as_nanos().max(1);
             return Err(Refused {
                 limit,
@@ -105,11 +98,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(take(1, at(0)), Ok(()));
         }
-        let refused = Refused {
-            limit: 3,
-            remaining: 0,
-            retry_after: 1,
-        };
+        let refused = Refused { limit: 3, remaining: 0, retry_after: 1 };
         assert_eq!(take(1, at(0)), Err(refused));
         assert_eq!(take(1, at(333)), Err(refused));
         assert_eq!(take(1, at(334)), Ok(()));
@@ -122,10 +111,7 @@ mod tests {
         let app = AppId::new("1");
         let take = |cost, now| rates.take(&app, Allowance::Events, Some(10), cost, now);
         assert_eq!(take(30, at(0)), Ok(()));
-        assert_eq!(
-            take(1, at(0)).map_err(|refused| refused.retry_after),
-            Err(3)
-        );
+        assert_eq!(take(1, at(0)).map_err(|refused| refused.retry_after), Err(3));
         assert!(take(1, at(2_000)).is_err());
         assert_eq!(take(1, at(2_100)), Ok(()));
     }
@@ -134,35 +120,11 @@ mod tests {
     fn allowances_are_apart_and_zero_is_nothing() {
         let rates = Rates::default();
         let (one, two) = (AppId::new("1"), AppId::new("2"));
-        assert!(
-            rates
-                .take(&one, Allowance::Events, Some(1), 1, at(0))
-                .is_ok()
-        );
-        assert!(
-            rates
-                .take(&one, Allowance::Reads, Some(1), 1, at(0))
-                .is_ok()
-        );
-        assert!(
-            rates
-                .take(&two, Allowance::Events, Some(1), 1, at(0))
-                .is_ok()
-        );
-        assert!(
-            rates
-                .take(&two, Allowance::Events, Some(1), 1, at(0))
-                .is_err()
-        );
-        assert!(
-            rates
-                .take(&one, Allowance::Events, Some(0), 1, at(9_000))
-                .is_err()
-        );
-        assert!(
-            rates
-                .take(&one, Allowance::Events, None, usize::MAX, at(0))
-                .is_ok()
-        );
+        assert!(rates.take(&one, Allowance::Events, Some(1), 1, at(0)).is_ok());
+        assert!(rates.take(&one, Allowance::Reads, Some(1), 1, at(0)).is_ok());
+        assert!(rates.take(&two, Allowance::Events, Some(1), 1, at(0)).is_ok());
+        assert!(rates.take(&two, Allowance::Events, Some(1), 1, at(0)).is_err());
+        assert!(rates.take(&one, Allowance::Events, Some(0), 1, at(9_000)).is_err());
+        assert!(rates.take(&one, Allowance::Events, None, usize::MAX, at(0)).is_ok());
     }
 }

@@ -1,5 +1,6 @@
 //! What the workers of one server hold in common.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct EdgeState {
     pub node: NodeHandle,
     /// The configuration of the edge.
     pub edge: Arc<EdgeConfig>,
+    /// Where the public port is.
+    pub public: Arc<PublicSide>,
     /// Answers that are given again.
     pub idempotency: Arc<Idempotency>,
     /// What the applications have used of their allowances.
@@ -39,12 +42,49 @@ impl EdgeState {
         Self {
             node,
             edge: Arc::new(edge),
+            public: Arc::default(),
             idempotency: Arc::default(),
             rates: Arc::default(),
             clock: Clock::start(),
             wall: WallClock::System,
             body_wait: BODY_WAIT,
         }
+    }
+}
+
+/// Where the public port is, as far as the operator is told.
+#[derive(Debug, Clone, Default)]
+pub struct PublicSide {
+    /// The addresses it is bound to; none on a Unix socket.
+    pub addresses: Vec<SocketAddr>,
+    /// Whether it speaks TLS.
+    pub secure: bool,
+    /// This is the built-in configuration, whose key is in the manual: it may be shown.
+    pub development: bool,
+}
+
+impl PublicSide {
+    /// Returns the port; 0 on a Unix socket.
+    pub fn port(&self) -> u16 {
+        self.addresses.first().map_or(0, SocketAddr::port)
+    }
+
+    /// Returns where a WebSocket can be opened, as `ws://127.0.0.1:8111`. An address that stands for all
+    /// of the machine's is reached by `host`, the name under which somebody has found the machine.
+    pub fn sockets(&self, host: Option<&str>) -> Vec<String> {
+        let scheme = if self.secure { "wss" } else { "ws" };
+        let mut sockets: Vec<String> = Vec::new();
+        for address in &self.addresses {
+            let place = match host {
+                Some(host) if address.ip().is_unspecified() => format!("{host}:{}", address.port()),
+                _ => address.to_string(),
+            };
+            let socket = format!("{scheme}://{place}");
+            if !sockets.contains(&socket) {
+                sockets.push(socket);
+            }
+        }
+        sockets
     }
 }
 

@@ -37,21 +37,11 @@ fn credential() -> Credential {
 fn bench(edge: EdgeConfig, change: impl FnOnce(&mut App)) -> Bench {
     let mut app = App::new("3", credential());
     change(&mut app);
-    let disabled = App {
-        enabled: false,
-        ..App::new("off", Credential::new("off", "secret"))
-    };
+    let disabled = App { enabled: false, ..App::new("off", Credential::new("off", "secret")) };
     let node = Node::start(NodeConfig::new(Apps::new([app, disabled])));
     let worker = node.handle().attach_worker().unwrap();
-    let state = EdgeState {
-        wall: WallClock::Fixed(NOW),
-        ..EdgeState::new(node.handle(), edge)
-    };
-    Bench {
-        _node: node,
-        _worker: worker,
-        state,
-    }
+    let state = EdgeState { wall: WallClock::Fixed(NOW), ..EdgeState::new(node.handle(), edge) };
+    Bench { _node: node, _worker: worker, state }
 }
 
 impl Bench {
@@ -63,12 +53,7 @@ impl Bench {
 
     /// Sends one request; returns its status and body.
     async fn send(&self, request: TestRequest) -> (u16, String) {
-        let response = self
-            .service()
-            .await
-            .call(request.to_request())
-            .await
-            .unwrap();
+        let response = self.service().await.call(request.to_request()).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body()).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -112,10 +97,7 @@ async fn every_endpoint_answers() {
             r#"{"occupied":false,"user_count":0}"#,
         ),
         (get("/apps/3/channels/a/stats", ""), r#"{"occupied":false}"#),
-        (
-            get("/apps/3/channels/presence-a/users", ""),
-            r#"{"users":[]}"#,
-        ),
+        (get("/apps/3/channels/presence-a/users", ""), r#"{"users":[]}"#),
         (post("/apps/3/users/u1/terminate_connections", "{}"), "{}"),
         (post("/users/u1/terminate_connections", "{}"), "{}"),
         (TestRequest::with_uri("/up"), r#"{"health":"OK"}"#),
@@ -129,28 +111,15 @@ async fn a_cached_event_is_told() {
     let bench = bench(EdgeConfig::default(), |_| {});
     let body = r#"{"name":"e","channel":"cache-a","data":"{\"a\":1}"}"#;
     assert_eq!(bench.send(post("/apps/3/events", body)).await.0, 200);
-    let (_, told) = bench
-        .send(get("/apps/3/channels/cache-a", "&info=cache"))
-        .await;
-    assert_eq!(
-        told,
-        r#"{"occupied":false,"cache":{"data":"{\"a\":1}","ttl":1800}}"#
-    );
+    let (_, told) = bench.send(get("/apps/3/channels/cache-a", "&info=cache")).await;
+    assert_eq!(told, r#"{"occupied":false,"cache":{"data":"{\"a\":1}","ttl":1800}}"#);
 }
 
 #[actix_rt::test]
 async fn refusals_have_their_status() {
     let bench = bench(EdgeConfig::default(), |_| {});
-    let off = signed_uri(
-        &Credential::new("off", "secret"),
-        "GET",
-        "/apps/off/channels",
-        "",
-    );
-    let long = format!(
-        r#"{{"name":"e","channel":"c","data":"{}"}}"#,
-        "x".repeat(10_241)
-    );
+    let off = signed_uri(&Credential::new("off", "secret"), "GET", "/apps/off/channels", "");
+    let long = format!(r#"{{"name":"e","channel":"c","data":"{}"}}"#, "x".repeat(10_241));
     for (request, status) in [
         (TestRequest::with_uri("/apps/4/channels"), 404),
         (TestRequest::with_uri("/apps/3/channels"), 401),
@@ -158,10 +127,7 @@ async fn refusals_have_their_status() {
         (post("/apps/3/events", "{}"), 400),
         (post("/apps/3/events", &long), 413),
         (post("/apps/3/events", &" ".repeat(1 << 20)), 413),
-        (
-            post("/apps/3/events", EVENT).insert_header(("content-encoding", "gzip")),
-            415,
-        ),
+        (post("/apps/3/events", EVENT).insert_header(("content-encoding", "gzip")), 415),
         (post("/apps/3/events", EVENT).set_payload("{}"), 401),
         (get("/apps/3/events", ""), 405),
         (get("/apps/3/channels", "&info=user_count"), 400),
@@ -231,16 +197,9 @@ async fn preflights_are_answered_everywhere_in_the_api() {
         assert_eq!(headers.get("access-control-allow-origin").unwrap(), "*");
         assert!(!headers.contains_key("access-control-allow-credentials"));
     }
-    let response = service
-        .call(get("/apps/3/events", "").to_request())
-        .await
-        .unwrap();
+    let response = service.call(get("/apps/3/events", "").to_request()).await.unwrap();
     assert_eq!(response.headers().get("allow").unwrap(), "POST");
-    assert!(
-        response
-            .headers()
-            .contains_key("access-control-allow-origin")
-    );
+    assert!(response.headers().contains_key("access-control-allow-origin"));
 }
 
 #[actix_rt::test]
@@ -249,10 +208,7 @@ async fn an_allowance_ends() {
         app.limits.backend_events_per_second = Some(1);
         app.limits.read_requests_per_second = Some(1);
     });
-    for request in [
-        || post("/apps/3/events", EVENT),
-        || get("/apps/3/channels", ""),
-    ] {
+    for request in [|| post("/apps/3/events", EVENT), || get("/apps/3/channels", "")] {
         assert_eq!(bench.send(request()).await.0, 200);
         let (status, body) = bench.send(request()).await;
         assert_eq!(status, 429);
@@ -282,17 +238,10 @@ async fn an_idempotency_key_publishes_once() {
 #[actix_rt::test]
 async fn micronotifiers_backends_need_not_sign() {
     let bench = bench(
-        EdgeConfig {
-            compatibility: Compatibility::MicroNotifier,
-            ..EdgeConfig::default()
-        },
+        EdgeConfig { compatibility: Compatibility::MicroNotifier, ..EdgeConfig::default() },
         |_| {},
     );
-    let unsigned = |uri| {
-        TestRequest::with_uri(uri)
-            .method(Method::POST)
-            .set_payload(EVENT)
-    };
+    let unsigned = |uri| TestRequest::with_uri(uri).method(Method::POST).set_payload(EVENT);
     let (status, body) = bench.send(unsigned("/apps/3/events")).await;
     assert_eq!((status, body.as_str()), (200, "{}"));
     assert_eq!(bench.send(unsigned("/apps/3/events?x=1")).await.0, 200);
@@ -304,13 +253,8 @@ async fn micronotifiers_backends_need_not_sign() {
 
 #[actix_rt::test]
 async fn the_prefix_is_not_signed() {
-    let bench = bench(
-        EdgeConfig {
-            path_prefix: "/ws".to_owned(),
-            ..EdgeConfig::default()
-        },
-        |_| {},
-    );
+    let bench =
+        bench(EdgeConfig { path_prefix: "/ws".to_owned(), ..EdgeConfig::default() }, |_| {});
     let uri = signed_uri(&credential(), "GET", "/apps/3/channels", "");
     let behind = TestRequest::with_uri(&format!("/ws{uri}"));
     assert_eq!(bench.send(behind).await.0, 200);

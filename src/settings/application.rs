@@ -42,8 +42,7 @@ pub(super) fn read(mut keys: Section<'_>, around: Surroundings) -> App {
     let mut app = App::new(&id, credential);
     app.alias = alias.as_deref().map(AppId::new);
     for (path, value) in keys.list("secrets") {
-        app.older
-            .push(older(Section::of(path, value, keys.report()), around));
+        app.older.push(older(Section::of(path, value, keys.report()), around));
     }
     app.enabled = keys.flag("enabled", app.enabled);
     app.tls_only = keys.flag("tls-only", app.tls_only);
@@ -54,10 +53,7 @@ pub(super) fn read(mut keys: Section<'_>, around: Surroundings) -> App {
     app.authorized_connections = keys.flag("authorized-connections", app.authorized_connections);
     app.duplicate_subscribe = keys.choice(
         "duplicate-subscribe",
-        &[
-            ("error", DuplicateSubscribe::Error),
-            ("succeed", DuplicateSubscribe::Succeed),
-        ],
+        &[("error", DuplicateSubscribe::Error), ("succeed", DuplicateSubscribe::Succeed)],
         match around.compatibility {
             Compatibility::Soketi => DuplicateSubscribe::Succeed,
             Compatibility::None | Compatibility::MicroNotifier => app.duplicate_subscribe,
@@ -144,18 +140,15 @@ fn older(mut keys: Section<'_>, around: Surroundings) -> OlderCredential {
         let end = text.parse::<Timestamp>();
         match &end {
             Err(_) => keys.mistake("until", "must be a time such as 2026-12-31T00:00:00Z"),
-            Ok(end) if *end < Timestamp::now() => keys
-                .report()
-                .warning(&keys.at("until"), "has passed: this key is no longer valid"),
+            Ok(end) if *end < Timestamp::now() => {
+                keys.report().warning(&keys.at("until"), "has passed: this key is no longer valid")
+            }
             Ok(_) => {}
         }
         end.ok().map(Timestamp::as_second)
     });
     keys.finish();
-    OlderCredential {
-        credential,
-        until_unix,
-    }
+    OlderCredential { credential, until_unix }
 }
 
 fn origins(keys: &mut Section<'_>) -> Vec<String> {

@@ -108,9 +108,8 @@ mod tests {
 
     #[test]
     fn other_fashions_and_slips_find_their_key() {
-        let known: Vec<String> = ["max-connections", "port", "private-key"]
-            .map(str::to_owned)
-            .into();
+        let known: Vec<String> =
+            ["max-connections", "port", "private-key"].map(str::to_owned).into();
         assert_eq!(nearest("maxConnections", &known), Some("max-connections"));
         assert_eq!(nearest("max_conections", &known), Some("max-connections"));
         assert_eq!(nearest("prot", &known), Some("port"));

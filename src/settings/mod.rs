@@ -53,16 +53,11 @@ impl Settings {
         let findings = report.finish();
         match config {
             Some(config) if findings.mistakes.is_empty() => Ok(Self {
-                config: ServerConfig {
-                    development: file.is_none(),
-                    ..config
-                },
+                config: ServerConfig { development: file.is_none(), ..config },
                 warnings: findings.warnings,
                 unbuilt: findings.unbuilt,
             }),
-            _ => Err(SettingsErrors {
-                mistakes: findings.mistakes,
-            }),
+            _ => Err(SettingsErrors { mistakes: findings.mistakes }),
         }
     }
 }

@@ -1,10 +1,6 @@
 //! Any JSON at any key: never a panic, and a mistake names the key.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -42,11 +38,7 @@ fn at(path: &str, value: &Value) -> Value {
         if !place[name].is_array() && is_list {
             place[name] = json!([{}]);
         }
-        place = if is_list {
-            &mut place[name][0]
-        } else {
-            &mut place[name]
-        };
+        place = if is_list { &mut place[name][0] } else { &mut place[name] };
     }
     *place = value.clone();
     root
@@ -86,9 +78,6 @@ fn a_wrong_type_names_its_key() {
     for key in known_keys() {
         let errors = load(&at(&key, &json!(1.5))).unwrap_err();
         let place = key.replace("[]", "[0]");
-        assert!(
-            errors.mistakes.iter().any(|mistake| mistake.place == place),
-            "{key}: {errors}"
-        );
+        assert!(errors.mistakes.iter().any(|mistake| mistake.place == place), "{key}: {errors}");
     }
 }

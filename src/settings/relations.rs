@@ -19,10 +19,7 @@ const BATCH_SLACK_BYTES: usize = 56 * 1024;
 pub(super) fn body_bytes_for(apps: &[App]) -> usize {
     apps.iter()
         .map(|app| {
-            let batch = app
-                .limits
-                .events_per_batch
-                .saturating_mul(app.limits.event_data_bytes);
+            let batch = app.limits.events_per_batch.saturating_mul(app.limits.event_data_bytes);
             batch.saturating_mul(2).saturating_add(BATCH_SLACK_BYTES)
         })
         .max()
@@ -36,8 +33,7 @@ pub(super) fn check(keys: &Section<'_>, apps: &[App], limits: &NodeLimits, http:
         keys.mistake("pong-timeout", "must not be longer than activity-timeout");
     }
     if apps.is_empty() {
-        keys.report()
-            .warning("applications", "are none: nobody can connect");
+        keys.report().warning("applications", "are none: nobody can connect");
     }
     for (index, app) in apps.iter().enumerate() {
         let path = format!("applications[{index}].limits.event-data-bytes");
@@ -76,10 +72,7 @@ fn check_unique(keys: &Section<'_>, apps: &[App]) {
             {
                 keys.mistake(
                     &at,
-                    format!(
-                        "id or name {:?} is taken by applications[{first}]",
-                        id.as_str()
-                    ),
+                    format!("id or name {:?} is taken by applications[{first}]", id.as_str()),
                 );
             }
         }
@@ -90,10 +83,7 @@ fn check_unique(keys: &Section<'_>, apps: &[App]) {
             {
                 keys.mistake(
                     &at,
-                    format!(
-                        "key {:?} is taken by applications[{first}]",
-                        credential.key()
-                    ),
+                    format!("key {:?} is taken by applications[{first}]", credential.key()),
                 );
             }
         }

@@ -33,10 +33,7 @@ pub(super) struct Findings {
 
 impl Report {
     pub(super) fn mistake(&self, place: impl Into<String>, problem: impl Into<String>) {
-        self.mistakes.borrow_mut().push(Mistake {
-            place: place.into(),
-            problem: problem.into(),
-        });
+        self.mistakes.borrow_mut().push(Mistake { place: place.into(), problem: problem.into() });
     }
 
     pub(super) fn warning(&self, place: &str, text: &str) {
@@ -55,11 +52,7 @@ impl Report {
 
     /// Notes a key that nobody asked for, and the path of the nearest one beside it.
     pub(super) fn unknown(&self, path: String, key: &str, near: Option<String>) {
-        self.unknown.borrow_mut().push(Unknown {
-            path,
-            key: key.to_owned(),
-            near,
-        });
+        self.unknown.borrow_mut().push(Unknown { path, key: key.to_owned(), near });
     }
 
     /// Returns the paths of all keys that were asked for, `[]` for any index.
@@ -75,18 +68,13 @@ impl Report {
         for unknown in self.unknown.into_inner() {
             let elsewhere = || {
                 let end = format!(".{}", unknown.key);
-                known
-                    .iter()
-                    .find(|path| path.ends_with(&end) || **path == unknown.key)
+                known.iter().find(|path| path.ends_with(&end) || **path == unknown.key)
             };
             let meant = match unknown.near.as_ref().or_else(elsewhere) {
                 Some(path) => format!("; did you mean {path}?"),
                 None => String::new(),
             };
-            mistakes.push(Mistake {
-                place: unknown.path,
-                problem: format!("no such key{meant}"),
-            });
+            mistakes.push(Mistake { place: unknown.path, problem: format!("no such key{meant}") });
         }
         Findings {
             mistakes,

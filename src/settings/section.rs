@@ -20,12 +20,7 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     pub(super) fn new(path: String, entries: Map<String, Value>, report: &'a Report) -> Self {
-        Self {
-            path,
-            entries,
-            known: Vec::new(),
-            report,
-        }
+        Self { path, entries, known: Vec::new(), report }
     }
 
     /// Reads one element of a list as an object; anything else is a mistake and reads as an empty one.
@@ -43,11 +38,7 @@ impl<'a> Section<'a> {
 
     /// Returns the path of a key, as mistakes name it.
     pub(super) fn at(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// Notes a mistake at a key.
@@ -62,17 +53,13 @@ impl<'a> Section<'a> {
 
     /// Tells whether a key is present and not null.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.entries
-            .get(key)
-            .is_some_and(|value| value.kind != ValueKind::Nil)
+        self.entries.get(key).is_some_and(|value| value.kind != ValueKind::Nil)
     }
 
     /// Takes a key out; null counts as absent.
     pub(super) fn take(&mut self, key: &str) -> Option<Value> {
         self.known.push(key.to_owned());
-        self.entries
-            .remove(key)
-            .filter(|value| value.kind != ValueKind::Nil)
+        self.entries.remove(key).filter(|value| value.kind != ValueKind::Nil)
     }
 
     /// Reports every key that nobody asked for.
@@ -91,8 +78,7 @@ impl<'a> Section<'a> {
     // === Values ===
 
     pub(super) fn text(&mut self, key: &str, default: &str) -> String {
-        self.optional_text(key)
-            .unwrap_or_else(|| default.to_owned())
+        self.optional_text(key).unwrap_or_else(|| default.to_owned())
     }
 
     pub(super) fn optional_text(&mut self, key: &str) -> Option<String> {
@@ -126,9 +112,7 @@ impl<'a> Section<'a> {
         range: &RangeInclusive<i64>,
         default: T,
     ) -> T {
-        self.whole(key, range, false)
-            .and_then(|n| T::try_from(n).ok())
-            .unwrap_or(default)
+        self.whole(key, range, false).and_then(|n| T::try_from(n).ok()).unwrap_or(default)
     }
 
     /// As [`Self::number`]; -1 = no limit = `None`.
@@ -165,11 +149,8 @@ impl<'a> Section<'a> {
             Some(number) if range.contains(&number) || (or_none && number == -1) => Some(number),
             _ => {
                 let no_limit = if or_none { ", or -1 for no limit" } else { "" };
-                let expected = format!(
-                    "a whole number from {} to {}{no_limit}",
-                    range.start(),
-                    range.end()
-                );
+                let expected =
+                    format!("a whole number from {} to {}{no_limit}", range.start(), range.end());
                 self.mistake(key, self.wrong(key, &expected, &value));
                 None
             }
@@ -274,11 +255,7 @@ impl<'a> Section<'a> {
             return Vec::new();
         };
         let path = |index| format!("{}[{index}]", self.at(key));
-        items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| (path(index), item))
-            .collect()
+        items.into_iter().enumerate().map(|(index, item)| (path(index), item)).collect()
     }
 
     /// Returns a list of texts with their paths.

@@ -46,10 +46,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
         compatibility,
         trusted_proxies: networks(&mut keys),
     };
-    let around = application::Surroundings {
-        compatibility,
-        local: listen.is_local(),
-    };
+    let around = application::Surroundings { compatibility, local: listen.is_local() };
     let apps: Vec<_> = keys
         .list_or_file("applications")
         .into_iter()
@@ -66,11 +63,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
     relations::check_listeners(&keys, &listen, admin.as_ref());
     keys.finish();
     ServerConfig {
-        node: NodeConfig {
-            apps: Apps::new(apps),
-            limits,
-            workers,
-        },
+        node: NodeConfig { apps: Apps::new(apps), limits, workers },
         listen,
         tls,
         admin,
@@ -92,11 +85,7 @@ fn listen(keys: &mut Section<'_>) -> Listen {
         return Listen::Unix(PathBuf::from(path));
     }
     // MicroNotifier listens on every address where the host is empty.
-    let host = if host.is_empty() {
-        "0.0.0.0".to_owned()
-    } else {
-        host
-    };
+    let host = if host.is_empty() { "0.0.0.0".to_owned() } else { host };
     check_host(keys, "host", &host);
     Listen::Tcp { host, port }
 }
@@ -106,10 +95,7 @@ fn check_host(keys: &Section<'_>, key: &str, host: &str) {
     let is_name = !host.is_empty() && host.len() <= 253 && host.chars().all(plain);
     let has_port = host.contains(':') && host.parse::<IpAddr>().is_err() && !host.contains('%');
     if !is_name || has_port {
-        keys.mistake(
-            key,
-            "must be a host name or an address, without a port and without brackets",
-        );
+        keys.mistake(key, "must be a host name or an address, without a port and without brackets");
     }
 }
 
@@ -119,22 +105,16 @@ fn tls(keys: &mut Section<'_>) -> Option<TlsFiles> {
     let private_key = keys.text("private-key", "");
     match (certificate.is_empty(), private_key.is_empty()) {
         (true, true) => return None,
-        (false, true) => keys.mistake(
-            "private-key",
-            "is missing: TLS needs certificate and private-key",
-        ),
-        (true, false) => keys.mistake(
-            "certificate",
-            "is missing: TLS needs certificate and private-key",
-        ),
+        (false, true) => {
+            keys.mistake("private-key", "is missing: TLS needs certificate and private-key")
+        }
+        (true, false) => {
+            keys.mistake("certificate", "is missing: TLS needs certificate and private-key")
+        }
         (false, false) => {}
     }
-    check_pem(keys, "certificate", &certificate, |pem| {
-        CertificateDer::from_pem_slice(pem).is_ok()
-    });
-    check_pem(keys, "private-key", &private_key, |pem| {
-        PrivateKeyDer::from_pem_slice(pem).is_ok()
-    });
+    check_pem(keys, "certificate", &certificate, |pem| CertificateDer::from_pem_slice(pem).is_ok());
+    check_pem(keys, "private-key", &private_key, |pem| PrivateKeyDer::from_pem_slice(pem).is_ok());
     Some(TlsFiles {
         certificate: PathBuf::from(certificate),
         private_key: PathBuf::from(private_key),
@@ -174,10 +154,8 @@ fn admin(keys: &mut Section<'_>) -> Option<AdminConfig> {
             );
         }
     } else if token.len() < 16 {
-        keys.report().warning(
-            &keys.at("admin-token"),
-            "is shorter than 16 characters and can be guessed",
-        );
+        keys.report()
+            .warning(&keys.at("admin-token"), "is shorter than 16 characters and can be guessed");
     }
     Some(AdminConfig { host, port, token })
 }
@@ -191,10 +169,7 @@ fn path_prefix(keys: &mut Section<'_>) -> String {
         && prefix.len() <= MAX_PREFIX
         && prefix.chars().all(plain);
     if !prefix.is_empty() && !well_formed {
-        keys.mistake(
-            "path-prefix",
-            "must be empty or like /prefix, without a slash at its end",
-        );
+        keys.mistake("path-prefix", "must be empty or like /prefix, without a slash at its end");
     }
     prefix
 }
@@ -204,9 +179,9 @@ fn networks(keys: &mut Section<'_>) -> Vec<Network> {
     for (path, text) in keys.texts("trusted-proxies") {
         match network(&text) {
             Some(network) => networks.push(network),
-            None => keys
-                .report()
-                .mistake(path, "must be an address or a network such as 10.0.0.0/8"),
+            None => {
+                keys.report().mistake(path, "must be an address or a network such as 10.0.0.0/8")
+            }
         }
     }
     networks

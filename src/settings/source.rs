@@ -40,10 +40,7 @@ pub(super) fn read(
     let mut odd = Vec::new();
     for (key, value) in parse_object(&text, &place, report)? {
         // `config` takes `a.b` and `a[0]` for paths. No key of ours has such a name.
-        if key.is_empty()
-            || !key
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         {
             odd.push((key, convert(value)));
             continue;
@@ -53,10 +50,7 @@ pub(super) fn read(
             .map_err(|error| report.mistake(key, error.to_string()))
             .ok()?;
     }
-    let config = builder
-        .build()
-        .map_err(|error| report.mistake(place, error.to_string()))
-        .ok()?;
+    let config = builder.build().map_err(|error| report.mistake(place, error.to_string())).ok()?;
     let ValueKind::Table(mut table) = config.cache.kind else {
         return Some(Map::new());
     };
@@ -90,9 +84,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
 
 /// Parses JSON text at any key; the error has line and column, and no content.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text)
-        .map(convert)
-        .map_err(|error| format!("not valid JSON: {error}"))
+    serde_json::from_str(text).map(convert).map_err(|error| format!("not valid JSON: {error}"))
 }
 
 fn parse_object(
@@ -121,10 +113,7 @@ fn environment_layer(
     let mut ours: Map<String, String> = Map::new();
     for (name, value) in variables {
         let upper = name.to_ascii_uppercase();
-        let Some(key) = upper
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.strip_prefix("__"))
-        else {
+        let Some(key) = upper.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix("__")) else {
             continue;
         };
         let named = |text: &str| {
@@ -157,10 +146,7 @@ fn convert(json: serde_json::Value) -> Value {
             ValueKind::Array(items.into_iter().map(convert).collect())
         }
         serde_json::Value::Object(entries) => ValueKind::Table(
-            entries
-                .into_iter()
-                .map(|(key, value)| (key, convert(value)))
-                .collect(),
+            entries.into_iter().map(|(key, value)| (key, convert(value))).collect(),
         ),
     };
     Value::new(None, kind)

@@ -98,8 +98,7 @@ fn read_webhook(mut keys: Section<'_>) {
     for (path, event) in keys.texts("events") {
         if !WEBHOOK_EVENTS.contains(&event.as_str()) {
             let known = WEBHOOK_EVENTS.join(", ");
-            keys.report()
-                .mistake(path, format!("must be one of {known}"));
+            keys.report().mistake(path, format!("must be one of {known}"));
         }
     }
     keys.optional_text("channel-prefix");

@@ -27,10 +27,7 @@ fn a_full_node_answers_503_and_gives_places_back() {
     let _second = try_connect(&node, &[]).unwrap();
     expect_busy(try_connect(&node, &[]));
     let answer = node.api(MAIN).get("/channels", &[]);
-    assert_eq!(
-        answer.status, 200,
-        "the API has no part in the connection limit"
-    );
+    assert_eq!(answer.status, 200, "the API has no part in the connection limit");
     first.cut();
     eventually("a place is free", || try_connect(&node, &[]).is_ok());
 }
@@ -50,20 +47,15 @@ fn attack_s37_one_address_has_a_number_of_connections() {
 fn attack_s37_a_trusted_proxy_tells_whose_connection_it_is() {
     let behind_proxy = |config: &mut ServerConfig| {
         config.node.limits.max_connections_per_address = Some(1);
-        config.edge.trusted_proxies = vec![Network {
-            address: IpAddr::from([127, 0, 0, 0]),
-            prefix: 8,
-        }];
+        config.edge.trusted_proxies =
+            vec![Network { address: IpAddr::from([127, 0, 0, 0]), prefix: 8 }];
     };
     let node = TestNode::start(behind_proxy);
     let _first = try_connect(&node, &[("X-Forwarded-For", "192.0.2.1")]).unwrap();
     let _second = try_connect(&node, &[("X-Forwarded-For", "192.0.2.2")]).unwrap();
     expect_busy(try_connect(&node, &[("X-Forwarded-For", "192.0.2.1")]));
     // What stands left of the proxy's own entry was written by the client.
-    expect_busy(try_connect(
-        &node,
-        &[("X-Forwarded-For", "203.0.113.9, 192.0.2.1")],
-    ));
+    expect_busy(try_connect(&node, &[("X-Forwarded-For", "203.0.113.9, 192.0.2.1")]));
 }
 
 #[test]

@@ -61,10 +61,7 @@ fn check_083_a_single_channel_may_be_named() {
     let mut socket = shared().connect(MAIN);
     socket.subscribe(&one);
     socket.subscribe(&two);
-    assert_eq!(
-        post_event(json!({"name": "e", "channel": one, "data": "1"})).status,
-        200
-    );
+    assert_eq!(post_event(json!({"name": "e", "channel": one, "data": "1"})).status, 200);
     socket.expect(json!({"event": "e", "channel": one, "data": "1"}));
     let both = json!({"name": "e", "channel": one, "channels": [one, two, two], "data": "1"});
     assert_eq!(post_event(both).status, 200);
@@ -155,9 +152,7 @@ fn check_087_a_batch_is_all_or_nothing_and_ordered() {
     let plain = json!([{"channel": a, "name": "e", "data": "1"}]);
     assert_eq!(batch(plain).json(), json!({}));
     socket.expect_event("e");
-    let eleven: Value = (0..11)
-        .map(|_| json!({"channel": a, "name": "e", "data": "1"}))
-        .collect();
+    let eleven: Value = (0..11).map(|_| json!({"channel": a, "name": "e", "data": "1"})).collect();
     batch(eleven).error(400);
     batch(json!([])).error(400);
     let one_bad = json!([
@@ -171,16 +166,10 @@ fn check_087_a_batch_is_all_or_nothing_and_ordered() {
 fn check_095_the_content_type_does_not_matter() {
     let body = json!({"name": "e", "channel": "type", "data": "1"});
     let mut api = shared().api(MAIN);
-    for kind in [
-        Some("application/json; charset=utf-8"),
-        Some("text/plain"),
-        None,
-    ] {
+    for kind in [Some("application/json; charset=utf-8"), Some("text/plain"), None] {
         let mut call = Call::post(MAIN, "/events", &body);
-        call.headers = kind
-            .map(|kind| ("Content-Type".to_owned(), kind.to_owned()))
-            .into_iter()
-            .collect();
+        call.headers =
+            kind.map(|kind| ("Content-Type".to_owned(), kind.to_owned())).into_iter().collect();
         assert_eq!(api.call(&call).status, 200, "{kind:?}");
     }
 }
@@ -191,9 +180,7 @@ fn data_that_is_not_a_text_is_sent_as_compact_json() {
     let mut socket = shared().connect(MAIN);
     socket.subscribe(&channel);
     let body = format!(r#"{{"name":"e","channel":"{channel}","data":{{ "a" : [ 1 ] }}}}"#);
-    let answer = shared()
-        .api(MAIN)
-        .call(&Call::post_text(MAIN, "/events", &body));
+    let answer = shared().api(MAIN).call(&Call::post_text(MAIN, "/events", &body));
     assert_eq!(answer.status, 200, "{}", answer.text());
     socket.expect(json!({"event": "e", "channel": channel, "data": r#"{"a":[1]}"#}));
 }
@@ -222,11 +209,7 @@ fn broken_bodies_are_bad_requests() {
 #[test]
 fn a_disabled_application_is_forbidden() {
     let mut api = shared().api(DISABLED);
-    api.post(
-        "/events",
-        &json!({"name": "e", "channel": "c", "data": "1"}),
-    )
-    .error(403);
+    api.post("/events", &json!({"name": "e", "channel": "c", "data": "1"})).error(403);
 }
 
 #[test]
@@ -247,22 +230,14 @@ fn an_idempotency_key_makes_a_retry_safe() {
     socket.expect_event("e");
     shared().fence(&channel, &mut [&mut socket]);
     let other_body = shared().api(MAIN).call(&call("2"));
-    assert!(
-        (400..500).contains(&other_body.status),
-        "{}",
-        other_body.text()
-    );
+    assert!((400..500).contains(&other_body.status), "{}", other_body.text());
     shared().fence(&channel, &mut [&mut socket]);
 }
 
 #[test]
 fn events_of_one_backend_keep_their_order() {
     let channel = unique("order");
-    let mut sockets = [
-        shared().connect(MAIN),
-        shared().connect(MAIN),
-        shared().connect(MAIN),
-    ];
+    let mut sockets = [shared().connect(MAIN), shared().connect(MAIN), shared().connect(MAIN)];
     for socket in &mut sockets {
         socket.subscribe(&channel);
     }

@@ -10,20 +10,23 @@ use crate::support::apps::{COUNTED, MAIN, TestApp};
 use crate::support::http::Answer;
 use crate::support::{Api, Call, TestNode, eventually, shared};
 
+/// Sends a request on a connection of its own: a refused signature ends the connection.
+fn call(call: &Call) -> Answer {
+    shared().api(MAIN).call(call)
+}
+
+fn ask(request: &[u8]) -> Answer {
+    shared().api(MAIN).connection.ask(request)
+}
+
 fn event() -> Call {
-    Call::post(
-        MAIN,
-        "/events",
-        &json!({"name": "e", "channels": ["signed"], "data": "1"}),
-    )
+    Call::post(MAIN, "/events", &json!({"name": "e", "channels": ["signed"], "data": "1"}))
 }
 
 #[test]
 fn check_074_a_signed_trigger_is_accepted() {
     let body = r#"{"name":"foo","channels":["project-3"],"data":"{\"some\":\"data\"}"}"#;
-    let answer = shared()
-        .api(MAIN)
-        .call(&Call::post_text(MAIN, "/events", body));
+    let answer = shared().api(MAIN).call(&Call::post_text(MAIN, "/events", body));
     assert_eq!(answer.status, 200);
     assert_eq!(answer.text(), "{}");
     let kind = answer.header("content-type").unwrap();
@@ -32,14 +35,8 @@ fn check_074_a_signed_trigger_is_accepted() {
 
 #[test]
 fn check_075_a_wrong_secret_is_refused_and_the_text_to_sign_is_told() {
-    let impostor = TestApp {
-        secret: "guess",
-        ..MAIN
-    };
-    let call = Call {
-        app: impostor,
-        ..event()
-    };
+    let impostor = TestApp { secret: "guess", ..MAIN };
+    let call = Call { app: impostor, ..event() };
     let expected = call.text_to_sign(&call.signed_pairs()).replace('\n', "\\n");
     let message = shared().api(MAIN).call(&call).error(401);
     assert!(message.starts_with("Invalid signature: "), "{message}");
@@ -50,13 +47,12 @@ fn check_075_a_wrong_secret_is_refused_and_the_text_to_sign_is_told() {
 
 #[test]
 fn check_076_a_timestamp_holds_for_600_seconds_both_ways() {
-    let mut api = shared().api(MAIN);
     for offset in [-601, 601, -100_000] {
-        let message = api.call(&event().at(unix_now() + offset)).error(401);
+        let message = call(&event().at(unix_now() + offset)).error(401);
         assert!(message.starts_with("Timestamp expired"), "{message}");
     }
     for offset in [-598, 598] {
-        let answer = api.call(&event().at(unix_now() + offset));
+        let answer = call(&event().at(unix_now() + offset));
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 }
@@ -89,11 +85,7 @@ fn check_079_parameters_may_stand_in_any_order_and_be_escaped() {
     for _ in 0..pairs.len() {
         pairs.rotate_left(1);
         let raw = joined(&pairs);
-        for query in [
-            raw.clone(),
-            raw.replace(',', "%2C"),
-            raw.replace("info=", "%69nfo="),
-        ] {
+        for query in [raw.clone(), raw.replace(',', "%2C"), raw.replace("info=", "%69nfo=")] {
             let answer = api.connection.ask(&call.bytes_with(&query));
             assert_eq!(answer.status, 200, "{query}: {}", answer.text());
         }
@@ -102,19 +94,14 @@ fn check_079_parameters_may_stand_in_any_order_and_be_escaped() {
 
 #[test]
 fn check_080_applications_are_told_apart() {
-    let mut api = shared().api(MAIN);
     let unknown = event().on_path("/apps/nobody/events");
-    api.call(&unknown).error(404);
-    let foreign = Call {
-        app: COUNTED,
-        ..event()
-    };
-    api.call(&foreign).error(401);
+    call(&unknown).error(404);
+    let foreign = Call { app: COUNTED, ..event() };
+    call(&foreign).error(401);
 }
 
 #[test]
 fn each_missing_parameter_has_its_answer() {
-    let mut api = shared().api(MAIN);
     let without = |name: &str| {
         let mut pairs = event().signed_query();
         pairs.retain(|(pair, _)| pair != name);
@@ -126,7 +113,7 @@ fn each_missing_parameter_has_its_answer() {
         ("auth_timestamp", "Timestamp required"),
         ("auth_signature", "Invalid signature"),
     ] {
-        let message = api.connection.ask(&without(name)).error(401);
+        let message = ask(&without(name)).error(401);
         assert!(message.starts_with(text), "{message}");
     }
     let version = event().with("auth_version", "2.0");
@@ -134,7 +121,7 @@ fn each_missing_parameter_has_its_answer() {
     pairs.retain(|pair| pair != &("auth_version".to_owned(), "1.0".to_owned()));
     let signature = MAIN.sign(&version.text_to_sign(&pairs));
     let query = format!("{}&auth_signature={signature}", joined(&pairs));
-    let message = api.connection.ask(&version.bytes_with(&query)).error(401);
+    let message = ask(&version.bytes_with(&query)).error(401);
     assert_eq!(message, "Version not supported");
 }
 
@@ -155,16 +142,8 @@ fn an_older_pair_is_good_until_it_ends() {
         credential: Credential::new(app.key, app.secret),
         until_unix,
     };
-    let current = TestApp {
-        key: "older-key",
-        secret: "secret-of-the-older-pair",
-        ..MAIN
-    };
-    let ended = TestApp {
-        key: "ended-key",
-        secret: "secret-of-the-ended-pair",
-        ..MAIN
-    };
+    let current = TestApp { key: "older-key", secret: "secret-of-the-older-pair", ..MAIN };
+    let ended = TestApp { key: "ended-key", secret: "secret-of-the-ended-pair", ..MAIN };
     let node = TestNode::start(|config| {
         let mut app = MAIN.config();
         app.older = vec![older(current, None), older(ended, Some(unix_now() - 1))];
@@ -207,16 +186,11 @@ fn an_application_has_rates() {
     let mut api = node.api(MAIN);
     let event = json!({"name": "e", "channel": "c", "data": "1"});
     let calls: [&mut dyn FnMut(&mut Api) -> Answer; 2] =
-        [&mut |api| api.post("/events", &event), &mut |api| {
-            api.get("/channels", &[])
-        }];
+        [&mut |api| api.post("/events", &event), &mut |api| api.get("/channels", &[])];
     for call in calls {
         let answers: Vec<Answer> = (0..40).map(|_| call(&mut api)).collect();
         assert_eq!(answers[0].status, 200);
-        let refused: Vec<&Answer> = answers
-            .iter()
-            .filter(|answer| answer.status != 200)
-            .collect();
+        let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status != 200).collect();
         assert!(!refused.is_empty(), "forty in a row all passed");
         for answer in refused {
             answer.error(429);

@@ -19,28 +19,14 @@ fn check_088_nothing_occupied_is_an_empty_object() {
 fn check_089_presence_channels_are_listed_with_distinct_users() {
     let prefix = unique("presence-list");
     let channel = format!("{prefix}-a");
-    let mut sockets = [
-        shared().connect(MAIN),
-        shared().connect(MAIN),
-        shared().connect(MAIN),
-    ];
+    let mut sockets = [shared().connect(MAIN), shared().connect(MAIN), shared().connect(MAIN)];
+    sockets[0].subscribe(&unique("public-list"));
     for (user, socket) in ["1", "1", "2"].iter().zip(&mut sockets) {
         socket.join(&channel, user);
     }
-    sockets[0].subscribe(&unique("public-list"));
-    let answer = get(
-        "/channels",
-        &[("filter_by_prefix", &prefix), ("info", "user_count")],
-    );
-    assert_eq!(
-        answer.json(),
-        json!({"channels": {channel: {"user_count": 2}}})
-    );
-    let all = get(
-        "/channels",
-        &[("filter_by_prefix", "presence-"), ("info", "user_count")],
-    )
-    .json();
+    let answer = get("/channels", &[("filter_by_prefix", &prefix), ("info", "user_count")]);
+    assert_eq!(answer.json(), json!({"channels": {channel: {"user_count": 2}}}));
+    let all = get("/channels", &[("filter_by_prefix", "presence-"), ("info", "user_count")]).json();
     for (name, facts) in all["channels"].as_object().unwrap() {
         assert!(name.starts_with("presence-"), "{name}");
         assert!(facts["user_count"].is_u64(), "{facts}");
@@ -56,10 +42,7 @@ fn check_089_without_info_channels_are_empty_objects() {
         socket.subscribe(name);
     }
     let answer = get("/channels", &[("filter_by_prefix", &prefix)]);
-    assert_eq!(
-        answer.json(),
-        json!({"channels": {&names[0]: {}, &names[1]: {}}})
-    );
+    assert_eq!(answer.json(), json!({"channels": {&names[0]: {}, &names[1]: {}}}));
     socket.close();
     eventually("vacated channels are not listed", || {
         get("/channels", &[("filter_by_prefix", &prefix)]).json() == json!({"channels": {}})
@@ -69,11 +52,8 @@ fn check_089_without_info_channels_are_empty_objects() {
 #[test]
 fn check_090_user_counts_need_the_presence_prefix() {
     for prefix in ["", "private-", "presence"] {
-        let message = get(
-            "/channels",
-            &[("filter_by_prefix", prefix), ("info", "user_count")],
-        )
-        .error(400);
+        let message =
+            get("/channels", &[("filter_by_prefix", prefix), ("info", "user_count")]).error(400);
         assert!(
             message.starts_with("user_count may only be requested for presence channels"),
             "{message}"
@@ -103,10 +83,7 @@ fn check_091_a_channel_is_occupied_or_not() {
 #[test]
 fn check_092_each_kind_of_information_has_its_kind_of_channel() {
     let message = get("/channels/my-channel", &[("info", "user_count")]).error(400);
-    assert_eq!(
-        message,
-        "Cannot retrieve the user count unless the channel is a presence channel"
-    );
+    assert_eq!(message, "Cannot retrieve the user count unless the channel is a presence channel");
     let message = get("/channels/my-channel", &[("info", "subscription_count")]).error(400);
     assert_eq!(
         message,
@@ -136,23 +113,11 @@ fn subscriptions_are_counted_where_the_feature_is_on() {
         socket.subscribe(&channel);
     }
     let mut api = shared().api(COUNTED);
-    let answer = api.get(
-        &format!("/channels/{channel}"),
-        &[("info", "subscription_count")],
-    );
-    assert_eq!(
-        answer.json(),
-        json!({"occupied": true, "subscription_count": 2})
-    );
-    let query = [
-        ("filter_by_prefix", channel.as_str()),
-        ("info", "subscription_count"),
-    ];
+    let answer = api.get(&format!("/channels/{channel}"), &[("info", "subscription_count")]);
+    assert_eq!(answer.json(), json!({"occupied": true, "subscription_count": 2}));
+    let query = [("filter_by_prefix", channel.as_str()), ("info", "subscription_count")];
     let listed = api.get("/channels", &query);
-    assert_eq!(
-        listed.json(),
-        json!({"channels": {&channel: {"subscription_count": 2}}})
-    );
+    assert_eq!(listed.json(), json!({"channels": {&channel: {"subscription_count": 2}}}));
 }
 
 #[test]
@@ -187,15 +152,8 @@ fn path_segments_are_percent_decoded() {
     let mut socket = shared().connect(MAIN);
     socket.join(&channel, "1");
     let escaped = channel.replace('@', "%40");
-    for path in [
-        format!("/channels/{channel}/users"),
-        format!("/channels/{escaped}/users"),
-    ] {
-        assert_eq!(
-            get(&path, &[]).json(),
-            json!({"users": [{"id": "1"}]}),
-            "{path}"
-        );
+    for path in [format!("/channels/{channel}/users"), format!("/channels/{escaped}/users")] {
+        assert_eq!(get(&path, &[]).json(), json!({"users": [{"id": "1"}]}), "{path}");
     }
 }
 
@@ -227,12 +185,6 @@ fn browsers_may_ask_across_origins() {
         Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n\r\n";
     let answer = shared().api(MAIN).connection.ask(request);
     assert!(matches!(answer.status, 200 | 204), "{answer:?}");
-    assert!(
-        answer.header("access-control-allow-origin").is_some(),
-        "{answer:?}"
-    );
-    assert!(
-        answer.header("access-control-allow-methods").is_some(),
-        "{answer:?}"
-    );
+    assert!(answer.header("access-control-allow-origin").is_some(), "{answer:?}");
+    assert!(answer.header("access-control-allow-methods").is_some(), "{answer:?}");
 }

@@ -17,10 +17,7 @@ fn expect_no_entry(socket: &mut Socket, channel: &str, data: &Value, what: &str)
     let mut api = shared().api(socket.app);
     let body = json!({"name": "secret", "channel": channel, "data": "1"});
     // Names that cannot exist cannot be triggered either.
-    assert!(
-        matches!(api.post("/events", &body).status, 200 | 400),
-        "{what}"
-    );
+    assert!(matches!(api.post("/events", &body).status, 200 | 400), "{what}");
     socket.expect_silence();
     frame["data"]["message"].as_str().unwrap().to_owned()
 }
@@ -33,41 +30,18 @@ fn attack_s15_a_signature_is_good_for_one_socket_channel_and_application() {
     let mut socket = shared().connect(MAIN);
     let second = shared().connect(MAIN);
     let own = socket.app.auth(&socket.id, &private);
-    let crossed = TestApp {
-        secret: COUNTED.secret,
-        ..MAIN
-    };
+    let crossed = TestApp { secret: COUNTED.secret, ..MAIN };
     let cases = [
-        (
-            "of another socket",
-            &private,
-            second.app.auth(&second.id, &private),
-        ),
+        ("of another socket", &private, second.app.auth(&second.id, &private)),
         ("of another channel", &other, own.clone()),
-        (
-            "of a private channel on a presence channel",
-            &presence,
-            own.clone(),
-        ),
-        (
-            "with the secret of another application",
-            &private,
-            crossed.auth(&socket.id, &private),
-        ),
-        (
-            "of another application",
-            &private,
-            COUNTED.auth(&socket.id, &private),
-        ),
+        ("of a private channel on a presence channel", &presence, own.clone()),
+        ("with the secret of another application", &private, crossed.auth(&socket.id, &private)),
+        ("of another application", &private, COUNTED.auth(&socket.id, &private)),
         ("nothing", &private, String::new()),
         ("no colon", &private, own.replace(':', "")),
         ("a colon alone", &private, ":".to_owned()),
         ("no signature", &private, "k:".to_owned()),
-        (
-            "upper-case hex",
-            &private,
-            format!("k:{}", own["k:".len()..].to_uppercase()),
-        ),
+        ("upper-case hex", &private, format!("k:{}", own["k:".len()..].to_uppercase())),
         ("half a signature", &private, own[..20].to_owned()),
         ("more than a signature", &private, format!("{own}0")),
         ("white space", &private, format!("{own} ")),
@@ -89,26 +63,15 @@ fn attack_s15_a_signature_is_good_for_one_socket_channel_and_application() {
 fn attack_s15_channel_data_is_signed_to_the_byte() {
     let channel = unique("presence-x");
     let mut socket = shared().connect(MAIN);
-    let auth = socket
-        .app
-        .auth_with(&socket.id, &channel, r#"{"user_id":"1"}"#);
-    for data in [
-        r#"{"user_id":"2"}"#,
-        r#"{"user_id":"1"} "#,
-        r#"{"user_id": "1"}"#,
-    ] {
+    let auth = socket.app.auth_with(&socket.id, &channel, r#"{"user_id":"1"}"#);
+    for data in [r#"{"user_id":"2"}"#, r#"{"user_id":"1"} "#, r#"{"user_id": "1"}"#] {
         let request = json!({"channel": channel, "auth": auth, "channel_data": data});
         expect_no_entry(&mut socket, &channel, &request, data);
     }
     let unsigned = socket.app.auth(&socket.id, &channel);
     let request =
         json!({"channel": channel, "auth": unsigned, "channel_data": r#"{"user_id":"1"}"#});
-    expect_no_entry(
-        &mut socket,
-        &channel,
-        &request,
-        "signed without channel_data",
-    );
+    expect_no_entry(&mut socket, &channel, &request, "signed without channel_data");
 }
 
 #[test]
@@ -138,12 +101,7 @@ fn attack_s16_names_that_look_private_are_private_or_nothing() {
         "private-a\0",
         "private-a\n",
     ] {
-        expect_no_entry(
-            &mut socket,
-            channel,
-            &json!({"channel": channel, "auth": ""}),
-            channel,
-        );
+        expect_no_entry(&mut socket, channel, &json!({"channel": channel, "auth": ""}), channel);
     }
 }
 
@@ -168,6 +126,8 @@ fn attack_s18_members_have_ids_of_a_sane_size() {
         json!({"user_id": {}}),
         json!({"user_id": []}),
         json!({"user_id": true}),
+        // Browsers keep members in an object by id.
+        json!({"user_id": "__proto__"}),
         json!({"user_id": "1", "user_info": {"a": "b".repeat(1025)}}),
     ] {
         let data = data.to_string();
@@ -177,15 +137,6 @@ fn attack_s18_members_have_ids_of_a_sane_size() {
     }
     let longest = "a".repeat(128);
     assert_eq!(socket.join(&channel, &longest)["ids"], json!([longest]));
-}
-
-#[test]
-fn attack_s18_ids_that_mean_something_elsewhere_are_plain_text() {
-    let channel = unique("presence-prototype");
-    let mut socket = shared().connect(MAIN);
-    let snapshot = socket.join(&channel, "__proto__");
-    assert_eq!(snapshot["ids"], json!(["__proto__"]));
-    assert!(snapshot["hash"].get("__proto__").is_some(), "{snapshot}");
 }
 
 #[test]
@@ -258,8 +209,7 @@ fn attack_s20_a_sign_in_is_good_for_one_socket() {
 #[test]
 fn attack_s42_socket_ids_do_not_repeat() {
     use micronotifier_actors::protocol::SocketId;
-    let ids: std::collections::HashSet<SocketId> = (0..1_000_000)
-        .map(|_| SocketId::random().unwrap())
-        .collect();
+    let ids: std::collections::HashSet<SocketId> =
+        (0..1_000_000).map(|_| SocketId::random().unwrap()).collect();
     assert_eq!(ids.len(), 1_000_000);
 }

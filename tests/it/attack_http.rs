@@ -8,11 +8,7 @@ use crate::support::http::Connection;
 use crate::support::{Call, shared, unique};
 
 fn event_on(app: TestApp, channel: &str) -> Call {
-    Call::post(
-        app,
-        "/events",
-        &json!({"name": "e", "channel": channel, "data": "1"}),
-    )
+    Call::post(app, "/events", &json!({"name": "e", "channel": channel, "data": "1"}))
 }
 
 fn ask(bytes: &[u8]) -> crate::support::http::Answer {
@@ -68,20 +64,14 @@ fn attack_s24_tampering_with_body_or_query_is_refused() {
     changed.body = Some(br#"{"name":"e","channel":"d","data":"1"}"#.to_vec());
     ask(&changed.bytes_with(&query)).error(401);
 
-    let without_md5: Vec<_> = signed
-        .iter()
-        .filter(|(name, _)| name != "body_md5")
-        .cloned()
-        .collect();
+    let without_md5: Vec<_> =
+        signed.iter().filter(|(name, _)| name != "body_md5").cloned().collect();
     ask(&call.bytes_with(&joined(&without_md5))).error(401);
     ask(&call.bytes_with(&format!("{query}&extra=1"))).error(401);
     ask(&call.bytes_with(&format!("{query}&auth_signature=0"))).error(401);
     ask(&call.bytes_with(&format!("auth_signature=0&{query}"))).error(401);
     ask(&call.bytes_with(&format!("{query}&auth_key=k"))).error(401);
-    let upper = query.replace(
-        &signed.last().unwrap().1,
-        &signed.last().unwrap().1.to_uppercase(),
-    );
+    let upper = query.replace(&signed.last().unwrap().1, &signed.last().unwrap().1.to_uppercase());
     ask(&call.bytes_with(&upper)).error(401);
 
     let mut empty = Call::get(MAIN, "/channels");
@@ -98,11 +88,7 @@ fn attack_s24_honest_queries_of_every_shape_are_accepted() {
         .with("plus", "a+b")
         .with("empty", "");
     let query = joined(&call.signed_query());
-    for query in [
-        query.clone(),
-        query.replace("x[]", "x%5B%5D"),
-        query.replace("a+b", "a%2Bb"),
-    ] {
+    for query in [query.clone(), query.replace("x[]", "x%5B%5D"), query.replace("a+b", "a%2Bb")] {
         let answer = ask(&call.bytes_with(&query));
         assert_eq!(answer.status, 200, "{query}: {}", answer.text());
     }
@@ -162,8 +148,11 @@ fn attack_s26_bodies_are_bounded_before_they_are_read() {
     let mut chunked = Connection::new(shared().stream());
     chunked.send(head("Transfer-Encoding: chunked").as_bytes());
     let chunk = [b"10000\r\n", &vec![b'a'; 0x10000][..], b"\r\n"].concat();
-    let taken = (0..1024).take_while(|_| chunked.offer(&chunk)).count();
-    assert!(taken < 1024, "the server took 64 MiB of a body");
+    for _ in 0..16 {
+        chunked.offer(&chunk);
+    }
+    chunked.answer().expect("an answer").error(413);
+    chunked.expect_end();
 }
 
 #[test]
@@ -181,14 +170,13 @@ fn attack_s31_guesses_are_answered_alike() {
         .iter()
         .map(|guess| {
             let mut socket = shared().upgrade(&format!("/app/{guess}?protocol=7"));
-            socket.expect_rejection(4001)
+            let message = socket.expect_error(Some(4001));
+            socket.expect_close(4001);
+            message
         })
         .collect();
     for answer in answers {
-        assert!(
-            answer.starts_with("App key ") && answer.ends_with(" does not exist"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("App key ") && answer.ends_with(" does not exist"), "{answer}");
     }
     let mut seen: Vec<String> = ["0", "33", "apps"]
         .iter()
@@ -221,15 +209,7 @@ fn attack_s43_errors_tell_nothing_of_the_inside() {
         let answer = ask(&request);
         assert_ne!(answer.status, 500, "{}", answer.text());
         let text = answer.text();
-        for inside in [
-            ".rs",
-            "panicked",
-            "/root",
-            "/work",
-            "backtrace",
-            "redis",
-            MAIN.secret,
-        ] {
+        for inside in [".rs", "panicked", "/root", "/work", "backtrace", "redis", MAIN.secret] {
             assert!(!text.contains(inside), "{text}");
         }
     }

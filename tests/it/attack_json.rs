@@ -46,13 +46,9 @@ fn attack_s10_numbers_and_depth_in_data_do_not_stop_anything() {
     receiver.subscribe(&channel);
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     for data in ["1e999", r#""\ud800""#, &deep] {
-        sender.send_text(&format!(
-            r#"{{"event":"client-a","channel":"{channel}","data":{data}}}"#
-        ));
+        sender.send_text(&format!(r#"{{"event":"client-a","channel":"{channel}","data":{data}}}"#));
     }
-    sender.send_text(&format!(
-        r#"{{"event":"client-last","channel":"{channel}"}}"#
-    ));
+    sender.send_text(&format!(r#"{{"event":"client-last","channel":"{channel}"}}"#));
     // Each one may be passed on or refused; what matters is that the last one arrives.
     while let Incoming::Text(text) = receiver.next() {
         if text.contains("client-last") {

@@ -5,10 +5,7 @@ use crate::support::socket::target;
 use crate::support::{Socket, shared};
 
 fn from(origin: Option<&str>) -> Socket {
-    let headers: Vec<(&str, &str)> = origin
-        .map(|origin| ("Origin", origin))
-        .into_iter()
-        .collect();
+    let headers: Vec<(&str, &str)> = origin.map(|origin| ("Origin", origin)).into_iter().collect();
     Socket::upgrade(shared().stream(), &target(ORIGINS), &headers)
 }
 
@@ -37,10 +34,7 @@ fn attack_s32_the_listed_origin_and_clients_without_one_are_let_in() {
 
 #[test]
 fn attack_s32_without_a_list_every_origin_is_let_in() {
-    let headers = [
-        ("Origin", "https://anything.example"),
-        ("Cookie", "session=1"),
-    ];
+    let headers = [("Origin", "https://anything.example"), ("Cookie", "session=1")];
     let mut socket = Socket::upgrade(shared().stream(), &target(MAIN), &headers);
     socket.established();
 }

@@ -39,10 +39,7 @@ fn attack_s1_what_follows_a_frame_too_long_is_not_read_for_ever() {
     socket.send_bytes(&frame::header(FIN_TEXT, 1 << 40));
     let chunk = vec![b'a'; 64 * 1024];
     let taken = (0..1024).take_while(|_| socket.offer_bytes(&chunk)).count();
-    assert!(
-        taken < 1024,
-        "the server took 64 MiB of a frame that it refused"
-    );
+    assert!(taken < 1024, "the server took 64 MiB of a frame that it refused");
 }
 
 #[test]
@@ -100,10 +97,7 @@ fn attack_s4_broken_frames_are_protocol_errors() {
         ("pong of 126 bytes", message(PONG, &[0; 126])),
         ("continuation of nothing", message(CONTINUATION, b"a")),
         ("close of one byte", message(CLOSE, b"a")),
-        (
-            "text within a fragmented message",
-            [fragment(TEXT, b"a"), message(TEXT, b"b")].concat(),
-        ),
+        ("text within a fragmented message", [fragment(TEXT, b"a"), message(TEXT, b"b")].concat()),
     ];
     for bit in [0x40, 0x20, 0x10] {
         cases.push(("reserved bit", frame::masked(FIN_TEXT | bit, PUSHER_PING)));
@@ -111,9 +105,7 @@ fn attack_s4_broken_frames_are_protocol_errors() {
     for opcode in (3..=7).chain(11..=15) {
         cases.push(("reserved opcode", message(opcode, b"")));
     }
-    for code in [
-        0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
-    ] {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
         cases.push(("close code", message(CLOSE, &close_payload(code, ""))));
     }
     for (what, bytes) in cases {
@@ -132,10 +124,7 @@ fn attack_s4_text_that_is_not_utf8_is_refused() {
             "split across fragments",
             [fragment(TEXT, b"\xE2\x82"), message(CONTINUATION, b"\x41")].concat(),
         ),
-        (
-            "in a close reason",
-            message(CLOSE, &[&1000_u16.to_be_bytes()[..], b"\xFF"].concat()),
-        ),
+        ("in a close reason", message(CLOSE, &[&1000_u16.to_be_bytes()[..], b"\xFF"].concat())),
     ];
     for (what, bytes) in cases {
         expect_closed(&bytes, 1007, what);
@@ -149,10 +138,7 @@ fn a_character_split_across_fragments_is_whole_again() {
     let mut socket = shared().connect(MAIN);
     socket.send_bytes(&fragment(TEXT, &text[..middle]));
     socket.send_bytes(&message(CONTINUATION, &text[middle..]));
-    assert_eq!(
-        socket.expect_error(None),
-        "Unsupported event received on socket: ü"
-    );
+    assert_eq!(socket.expect_error(None), "Unsupported event received on socket: ü");
 }
 
 #[test]
@@ -171,7 +157,7 @@ fn attack_s5_a_flood_of_pings_is_closed_and_others_go_on() {
                 break;
             }
             Incoming::End => break,
-            other => panic!("{other:?}"),
+            Incoming::Ping(_) => panic!("a ping"),
         }
     }
     assert!(pongs <= 300, "{pongs} pongs for one second");
@@ -180,19 +166,12 @@ fn attack_s5_a_flood_of_pings_is_closed_and_others_go_on() {
 
 #[test]
 fn attack_s6_compression_is_not_negotiated() {
-    let offer = [(
-        "Sec-WebSocket-Extensions",
-        "permessage-deflate; client_max_window_bits",
-    )];
+    let offer = [("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")];
     let mut connection = Connection::new(shared().stream());
     let answer = connection.ask(upgrade_request(&target(MAIN), &offer).as_bytes());
     assert_eq!(answer.status, 101);
     assert_eq!(answer.header("sec-websocket-extensions"), None);
-    expect_closed(
-        &frame::masked(0xC0 | TEXT, &[0; 100]),
-        1002,
-        "a compressed frame",
-    );
+    expect_closed(&frame::masked(0xC0 | TEXT, &[0; 100]), 1002, "a compressed frame");
 }
 
 #[test]
@@ -232,11 +211,7 @@ fn head(change: impl FnOnce(String) -> String) -> Answer {
 fn attack_s9_handshakes_that_are_not_one_are_refused() {
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let cases: [(&str, Answer, &[u16]); 9] = [
-        (
-            "version 8",
-            head(|request| request.replace("Version: 13", "Version: 8")),
-            &[400, 426],
-        ),
+        ("version 8", head(|request| request.replace("Version: 13", "Version: 8")), &[400, 426]),
         (
             "version 777",
             head(|request| request.replace("Version: 13", "Version: 777")),
@@ -253,16 +228,8 @@ fn attack_s9_handshakes_that_are_not_one_are_refused() {
             head(|request| request.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25j!!==")),
             &[400],
         ),
-        (
-            "HTTP/1.0",
-            head(|request| request.replace("HTTP/1.1", "HTTP/1.0")),
-            &[400, 426, 505],
-        ),
-        (
-            "POST",
-            head(|request| request.replacen("GET", "POST", 1)),
-            &[400, 404, 405],
-        ),
+        ("HTTP/1.0", head(|request| request.replace("HTTP/1.1", "HTTP/1.0")), &[400, 426, 505]),
+        ("POST", head(|request| request.replacen("GET", "POST", 1)), &[400, 404, 405]),
         (
             "a hundred headers",
             head(|request| {

@@ -20,17 +20,12 @@ fn micronotifier() -> TestNode {
 #[test]
 fn check_121_health_is_told_on_the_public_port() {
     let answer = plain_get(shared(), "/up");
-    assert_eq!(
-        (answer.status, answer.json()),
-        (200, json!({"health": "OK"}))
-    );
+    assert_eq!((answer.status, answer.json()), (200, json!({"health": "OK"})));
 }
 
 #[test]
 fn check_121_and_attack_s30_the_public_port_tells_nothing_else() {
-    for path in [
-        "/", "/ready", "/metrics", "/apps", "/debug", "/usage", "/actors", "/health",
-    ] {
+    for path in ["/", "/ready", "/metrics", "/apps", "/debug", "/usage", "/actors", "/health"] {
         plain_get(shared(), path).error(404);
     }
 }
@@ -63,10 +58,8 @@ fn check_124_a_configuration_file_of_micro_notifier_loads_unchanged() {
             {"name": "testapp2", "key": "0987654321", "secret": "jihgfedcba"}
         ]
     });
-    let environment = [
-        ("MICRONOTIFIER__COMPATIBILITY", "micronotifier"),
-        ("MICRONOTIFIER__ADMIN_PORT", "0"),
-    ];
+    let environment =
+        [("MICRONOTIFIER__COMPATIBILITY", "micronotifier"), ("MICRONOTIFIER__ADMIN_PORT", "0")];
     let node = Configured::start(&file, &environment, port);
     let mut connection = Connection::new(node.stream());
     let answer = connection.ask(b"GET /apps HTTP/1.1\r\nHost: node\r\n\r\n");
@@ -82,9 +75,7 @@ fn check_125_unsigned_calls_are_taken_in_compatibility_alone() {
         MAIN.id,
         body.len()
     );
-    Connection::new(shared().stream())
-        .ask(request.as_bytes())
-        .error(401);
+    Connection::new(shared().stream()).ask(request.as_bytes()).error(401);
 
     let node = micronotifier();
     let mut socket = node.connect(MAIN);

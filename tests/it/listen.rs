@@ -24,10 +24,8 @@ struct SecureNode {
 impl SecureNode {
     fn start() -> Self {
         let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let files = TlsFiles {
-            certificate: scratch("certificate.pem"),
-            private_key: scratch("key.pem"),
-        };
+        let files =
+            TlsFiles { certificate: scratch("certificate.pem"), private_key: scratch("key.pem") };
         std::fs::write(&files.certificate, pair.cert.pem()).unwrap();
         std::fs::write(&files.private_key, pair.signing_key.serialize_pem()).unwrap();
         let mut roots = RootCertStore::empty();
@@ -39,11 +37,7 @@ impl SecureNode {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let node = TestNode::start(|config| config.tls = Some(files.clone()));
-        Self {
-            node,
-            trust: Arc::new(trust),
-            files,
-        }
+        Self { node, trust: Arc::new(trust), files }
     }
 
     fn stream(&self) -> Stream {
@@ -116,10 +110,7 @@ fn a_unix_socket_serves_the_same() {
 #[test]
 fn an_ipv6_address_serves_the_same() {
     let node = TestNode::start(|config| {
-        config.listen = Listen::Tcp {
-            host: "::1".to_owned(),
-            port: 0,
-        };
+        config.listen = Listen::Tcp { host: "::1".to_owned(), port: 0 };
     });
     assert!(node.address().is_ipv6());
     let mut socket = node.connect(MAIN);
@@ -131,10 +122,7 @@ fn an_ipv6_address_serves_the_same() {
 #[test]
 fn a_host_name_is_bound_on_every_address_it_has() {
     let node = TestNode::start(|config| {
-        config.listen = Listen::Tcp {
-            host: "localhost".to_owned(),
-            port: 0,
-        };
+        config.listen = Listen::Tcp { host: "localhost".to_owned(), port: 0 };
     });
     node.connect(MAIN).expect_silence();
 }

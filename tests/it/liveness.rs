@@ -47,10 +47,7 @@ fn check_017_ten_thousand_connections_have_ten_thousand_ids() {
     for id in ids {
         let (high, low) = id.split_once('.').expect("a dot");
         for part in [high, low] {
-            assert!(
-                !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()),
-                "{id}"
-            );
+            assert!(!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
         }
     }
 }
@@ -96,10 +93,7 @@ fn check_022_a_control_ping_is_answered_with_its_payload() {
 fn check_023_a_silent_client_is_pinged_and_then_closed() {
     let mut socket = hasty().connect(MAIN);
     expect_server_ping(&mut socket);
-    assert_eq!(
-        socket.expect_rejection(4201),
-        "Pong reply not received in time"
-    );
+    assert_eq!(socket.expect_rejection(4201), "Pong reply not received in time");
 }
 
 #[test]

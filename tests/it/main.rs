@@ -35,6 +35,7 @@ mod presence;
 mod slow_consumer;
 mod subscribe;
 mod support;
+mod two_nodes;
 mod users;
 mod watchlist;
 mod whisper;

@@ -24,10 +24,7 @@ fn expect_removed(socket: &mut Socket, channel: &str, user: &str) {
 fn check_035_the_first_member_sees_itself_and_a_numeric_id_becomes_text() {
     let channel = unique("presence-foobar");
     let mut socket = shared().connect(MAIN);
-    socket.ask_join(
-        &channel,
-        r#"{"user_id":10,"user_info":{"name":"Mr. Channels"}}"#,
-    );
+    socket.ask_join(&channel, r#"{"user_id":10,"user_info":{"name":"Mr. Channels"}}"#);
     socket.expect(json!({
         "event": "pusher_internal:subscription_succeeded",
         "channel": channel,
@@ -48,10 +45,7 @@ fn check_036_others_hear_of_a_new_user_and_the_joiner_does_not() {
     let mut ids = snapshot["ids"].as_array().unwrap().clone();
     ids.sort_by_key(Value::to_string);
     assert_eq!(ids, ["1", "2"]);
-    assert_eq!(
-        expect_added(&mut first, &channel, "2"),
-        json!({"name": "Bob"})
-    );
+    assert_eq!(expect_added(&mut first, &channel, "2"), json!({"name": "Bob"}));
     shared().fence(&channel, &mut [&mut first, &mut second]);
 }
 
@@ -129,10 +123,7 @@ fn check_041_user_info_must_be_an_object() {
     let channel = unique("presence-info");
     let mut socket = shared().connect(MAIN);
     for info in [r#""text""#, "1", "[]", "true"] {
-        socket.ask_join(
-            &channel,
-            &format!(r#"{{"user_id":"1","user_info":{info}}}"#),
-        );
+        socket.ask_join(&channel, &format!(r#"{{"user_id":"1","user_info":{info}}}"#));
         let message = socket.expect_refused(&channel, "AuthError", 400);
         assert_eq!(
             message,
@@ -178,10 +169,7 @@ fn a_later_join_of_the_same_user_replaces_the_information() {
     let channel = unique("presence-replace");
     let mut sockets: Vec<Socket> = (0..3).map(|_| shared().connect(MAIN)).collect();
     for (name, socket) in ["old", "new"].iter().zip(&mut sockets) {
-        socket.ask_join(
-            &channel,
-            &format!(r#"{{"user_id":"1","user_info":{{"name":"{name}"}}}}"#),
-        );
+        socket.ask_join(&channel, &format!(r#"{{"user_id":"1","user_info":{{"name":"{name}"}}}}"#));
         socket.expect_joined(&channel);
     }
     let snapshot = sockets[2].join(&channel, "2");
@@ -192,15 +180,7 @@ fn a_later_join_of_the_same_user_replaces_the_information() {
 fn channel_data_that_names_nobody_is_refused() {
     let channel = unique("presence-nobody");
     let mut socket = shared().connect(MAIN);
-    for data in [
-        "",
-        "x",
-        "{}",
-        "[]",
-        "null",
-        r#"{"user_id":""}"#,
-        r#"{"user_id":null}"#,
-    ] {
+    for data in ["", "x", "{}", "[]", "null", r#"{"user_id":""}"#, r#"{"user_id":null}"#] {
         socket.ask_join(&channel, data);
         socket.expect_refused(&channel, "AuthError", 400);
         socket.expect_silence();
@@ -209,9 +189,7 @@ fn channel_data_that_names_nobody_is_refused() {
     socket.ask_subscribe(&json!({"channel": channel, "auth": auth}));
     socket.expect_event("pusher:subscription_error");
     socket.expect_error(None);
-    let answer = shared()
-        .api(MAIN)
-        .get(&format!("/channels/{channel}/users"), &[]);
+    let answer = shared().api(MAIN).get(&format!("/channels/{channel}/users"), &[]);
     assert_eq!(answer.json(), json!({"users": []}));
 }
 
@@ -233,8 +211,6 @@ fn observers_agree_with_the_members_after_churn() {
         expect_removed(&mut observer, &channel, &user);
     }
     shared().fence(&channel, &mut [&mut observer]);
-    let answer = shared()
-        .api(MAIN)
-        .get(&format!("/channels/{channel}/users"), &[]);
+    let answer = shared().api(MAIN).get(&format!("/channels/{channel}/users"), &[]);
     assert_eq!(answer.json(), json!({"users": [{"id": "observer"}]}));
 }

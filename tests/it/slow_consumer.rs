@@ -56,9 +56,7 @@ fn a_client_that_stops_reading_is_closed_by_age() {
     }
     let mut watcher = node.connect(MAIN);
     watcher.join("presence-age", "watcher");
-    watcher
-        .stream
-        .wait_at_most(std::time::Duration::from_secs(14));
+    watcher.stream.wait_at_most(std::time::Duration::from_secs(14));
     watcher.expect(json!({
         "event": "pusher_internal:member_removed", "channel": "presence-age",
         "data": {"user_id": "slow"}

@@ -98,10 +98,7 @@ fn check_043_a_second_subscription_is_an_error_and_one_unsubscribe_ends_it() {
     let mut socket = shared().connect(MAIN);
     socket.subscribe(&channel);
     socket.ask_subscribe(&json!({"channel": channel}));
-    assert_eq!(
-        socket.expect_error(None),
-        format!("Existing subscription to channel {channel}")
-    );
+    assert_eq!(socket.expect_error(None), format!("Existing subscription to channel {channel}"));
     socket.unsubscribe(&channel);
     socket.expect_silence();
     shared().trigger(MAIN, &channel, "e", "1");
@@ -130,10 +127,7 @@ fn check_045_unsubscribing_from_nothing_is_an_error() {
     let mut socket = shared().connect(MAIN);
     socket.unsubscribe("never-joined");
     let message = socket.expect_error(None);
-    assert!(
-        message.starts_with("No current subscription to channel never-joined"),
-        "{message}"
-    );
+    assert!(message.starts_with("No current subscription to channel never-joined"), "{message}");
     socket.expect_silence();
 }
 
@@ -228,17 +222,12 @@ fn dotnet_clients_get_the_error_they_wait_for() {
         shared().upgrade("/app/k?protocol=5&client=pusher-dotnet-client&version=2.1.0");
     socket.established();
     socket.ask_subscribe(&json!({"channel": "private-x"}));
-    let mut names: Vec<String> = (0..3)
-        .map(|_| socket.event()["event"].as_str().unwrap().to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        (0..3).map(|_| socket.event()["event"].as_str().unwrap().to_owned()).collect();
     names.sort();
     assert_eq!(
         names,
-        [
-            "pusher:error",
-            "pusher:subscription_error",
-            "pusher_internal:subscription_error"
-        ]
+        ["pusher:error", "pusher:subscription_error", "pusher_internal:subscription_error"]
     );
 }
 

@@ -24,10 +24,8 @@ fn check_064_a_bad_signature_is_an_error_and_the_socket_stays() {
     let auth = MAIN.signin_auth("1.2", &user_data);
     socket.send(&json!({"event": "pusher:signin", "data": {"auth": auth, "user_data": user_data}}));
     let message = socket.expect_error(None);
-    let expected = format!(
-        "Invalid signature: Expected HMAC SHA256 hex digest of {}::user::",
-        socket.id
-    );
+    let expected =
+        format!("Invalid signature: Expected HMAC SHA256 hex digest of {}::user::", socket.id);
     assert!(message.starts_with(&expected), "{message}");
     shared().trigger(MAIN, &format!("#server-to-user-{user}"), "e", "1");
     socket.expect_silence();
@@ -59,10 +57,7 @@ fn check_066_a_connection_stays_with_its_user() {
     let mut socket = shared().connect(MAIN);
     socket.sign_in(&user);
     socket.ask_sign_in(&json!({ "id": other }).to_string());
-    assert_eq!(
-        socket.expect_error(None),
-        "Connection already signed in as a different user"
-    );
+    assert_eq!(socket.expect_error(None), "Connection already signed in as a different user");
     socket.sign_in(&user);
 }
 
@@ -112,9 +107,7 @@ fn check_068_an_event_reaches_every_socket_of_the_user_and_nobody_else() {
     }
     stranger.expect_silence();
     elsewhere.expect_silence();
-    let listed = shared()
-        .api(MAIN)
-        .get("/channels", &[("filter_by_prefix", "#")]);
+    let listed = shared().api(MAIN).get("/channels", &[("filter_by_prefix", "#")]);
     assert_eq!(listed.json(), json!({"channels": {}}));
 }
 
@@ -127,10 +120,7 @@ fn check_069_a_signed_in_user_needs_no_channel_data_for_presence() {
     let auth = socket.app.auth(&socket.id, &channel);
     socket.ask_subscribe(&json!({"channel": channel, "auth": auth}));
     let snapshot = socket.expect_joined(&channel);
-    assert_eq!(
-        snapshot,
-        json!({"count": 1, "ids": ["12345"], "hash": {"12345": {"name": "Ann"}}})
-    );
+    assert_eq!(snapshot, json!({"count": 1, "ids": ["12345"], "hash": {"12345": {"name": "Ann"}}}));
 }
 
 #[test]
@@ -149,10 +139,7 @@ fn check_070_terminated_users_are_closed_and_mere_members_are_not() {
     let answer = shared().api(MAIN).post(&tail, &json!({}));
     assert_eq!((answer.status, answer.json()), (200, json!({})));
     for socket in &mut signed_in {
-        assert_eq!(
-            socket.expect_rejection(4009),
-            "You got disconnected by the app."
-        );
+        assert_eq!(socket.expect_rejection(4009), "You got disconnected by the app.");
     }
     shared().fence(&channel, &mut [&mut member]);
     elsewhere.expect_silence();
@@ -160,9 +147,7 @@ fn check_070_terminated_users_are_closed_and_mere_members_are_not() {
 
 #[test]
 fn check_070_terminating_an_unknown_user_is_no_error() {
-    let answer = shared()
-        .api(MAIN)
-        .post("/users/nobody/terminate_connections", &json!({}));
+    let answer = shared().api(MAIN).post("/users/nobody/terminate_connections", &json!({}));
     assert_eq!((answer.status, answer.json()), (200, json!({})));
 }
 
@@ -180,10 +165,7 @@ fn an_unauthorised_connection_is_closed_where_the_application_asks_for_it() {
     subscribed.subscribe("private-authorised");
     let mut public = node.connect(MAIN);
     public.subscribe("public");
-    assert_eq!(
-        public.expect_rejection(4009),
-        "Connection not authorized within timeout"
-    );
+    assert_eq!(public.expect_rejection(4009), "Connection not authorized within timeout");
     let mut late = node.connect(MAIN);
     late.expect_rejection(4009);
     signed_in.expect_silence();

@@ -36,14 +36,8 @@ fn check_054_data_of_any_kind_arrives_as_text() {
         (r#""more":1"#, json!({})),
     ];
     for (part, expected) in kinds {
-        sender.send_text(&format!(
-            r#"{{"event":"client-a","channel":"{channel}",{part}}}"#
-        ));
-        assert_eq!(
-            receiver.expect_event("client-a")["data"],
-            expected,
-            "{part}"
-        );
+        sender.send_text(&format!(r#"{{"event":"client-a","channel":"{channel}",{part}}}"#));
+        assert_eq!(receiver.expect_event("client-a")["data"], expected, "{part}");
     }
 }
 
@@ -170,10 +164,7 @@ fn check_062_encrypted_channels_take_no_client_events() {
     let (mut sender, mut receiver) = pair(&channel);
     sender.whisper(&channel, "client-a", &json!({}));
     let message = sender.expect_error(None);
-    assert_eq!(
-        message,
-        "Client event rejected - only supported on private and presence channels"
-    );
+    assert_eq!(message, "Client event rejected - only supported on private and presence channels");
     shared().fence(&channel, &mut [&mut sender, &mut receiver]);
 }
 

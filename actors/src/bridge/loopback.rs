@@ -1,6 +1,6 @@
 //! A bridge between nodes of one process: what embedders and tests use where no broker is.
 //!
-//! Each node has its own [`LoopbackBridge`] actor; all of them share a [`Hub`], which gives every
+//! Each node has its own `LoopbackBridge` actor; all of them share a [`Hub`], which gives every
 //! channel one order. The hub's lock is held only while events are put into mailboxes. Started on an
 //! arbiter of its own; what it is told is bounded by the places of events and by live channels.
 
@@ -32,10 +32,7 @@ impl Hub {
             state.nodes.push(sink);
             state.nodes.len() - 1
         });
-        let bridge = LoopbackBridge {
-            hub: self.clone(),
-            node,
-        };
+        let bridge = LoopbackBridge { hub: self.clone(), node };
         let bridge = LoopbackBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| bridge);
         BridgeHandle {
             relay: bridge.clone().recipient(),
@@ -83,7 +80,7 @@ impl Handler<Relay> for LoopbackBridge {
 impl Handler<Follow> for LoopbackBridge {
     type Result = ();
 
-    fn handle(&mut self, Follow { key }: Follow, _ctx: &mut Self::Context) {
+    fn handle(&mut self, Follow { key, wish }: Follow, _ctx: &mut Self::Context) {
         self.hub.with(|state| {
             let followers = state.followers.entry(key.clone()).or_default();
             if !followers.contains(&self.node) {
@@ -91,7 +88,7 @@ impl Handler<Follow> for LoopbackBridge {
             }
             let remembered = state.recall(&key);
             if let Some(sink) = state.nodes.get(self.node) {
-                sink(BridgeEvent::Followed { key, remembered });
+                sink(BridgeEvent::Followed { key, wish, remembered });
             }
         });
     }
@@ -119,13 +116,8 @@ impl State {
             return;
         };
         let (event, data) = (event.clone(), data.clone());
-        let remembered = Remembered {
-            event,
-            data,
-            expires_in: Duration::ZERO,
-        };
-        self.remembered
-            .insert(relay.key.clone(), (remembered, Instant::now() + time));
+        let remembered = Remembered { event, data, expires_in: Duration::ZERO };
+        self.remembered.insert(relay.key.clone(), (remembered, Instant::now() + time));
     }
 
     fn recall(&mut self, key: &ChannelKey) -> Option<Remembered> {
@@ -135,9 +127,6 @@ impl State {
             self.remembered.remove(key);
             return None;
         }
-        Some(Remembered {
-            expires_in,
-            ..remembered.clone()
-        })
+        Some(Remembered { expires_in, ..remembered.clone() })
     }
 }

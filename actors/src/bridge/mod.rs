@@ -13,7 +13,7 @@ use actix::{Message, Recipient};
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 
-use crate::door::Place;
+use crate::door::{Place, tell};
 use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
 
 /// What nodes tell each other about a channel.
@@ -80,10 +80,7 @@ pub struct Relay {
     pub to_self: bool,
     /// Told when the bridge has taken it for good, or could not.
     pub done: Option<oneshot::Sender<Result<(), BridgeError>>>,
-    #[expect(
-        dead_code,
-        reason = "held for its drop, when the bridge is done with it"
-    )]
+    #[expect(dead_code, reason = "held for its drop, when the bridge is done with it")]
     pub(crate) place: Option<Place>,
 }
 
@@ -93,6 +90,8 @@ pub struct Relay {
 pub struct Follow {
     /// The channel.
     pub key: ChannelKey,
+    /// Tells this wish from earlier ones; the answer has it too.
+    pub wish: u64,
 }
 
 /// Stops following a channel.
@@ -118,6 +117,8 @@ pub enum BridgeEvent {
     Followed {
         /// The channel.
         key: ChannelKey,
+        /// The wish that this answers.
+        wish: u64,
         /// Its last event; cache channels only.
         remembered: Option<Remembered>,
     },
@@ -145,20 +146,16 @@ pub struct BridgeHandle {
     pub unfollow: Recipient<Unfollow>,
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "bounded by the Place of an event, or one per live channel"
-)]
 impl BridgeHandle {
     pub(crate) fn relay(&self, relay: Relay) {
-        self.relay.do_send(relay);
+        tell(&self.relay, relay);
     }
 
-    pub(crate) fn follow(&self, key: ChannelKey) {
-        self.follow.do_send(Follow { key });
+    pub(crate) fn follow(&self, key: ChannelKey, wish: u64) {
+        tell(&self.follow, Follow { key, wish });
     }
 
     pub(crate) fn unfollow(&self, key: ChannelKey) {
-        self.unfollow.do_send(Unfollow { key });
+        tell(&self.unfollow, Unfollow { key });
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use crate::clock::Moment;
-use crate::node::CachedEvent;
+use crate::facts::CachedEvent;
 use crate::protocol::Frame;
 
 /// The event that a cache channel gives to those who come later.
@@ -43,17 +43,11 @@ impl Cache {
     /// Returns how long something is still remembered; `None` when nothing is.
     pub(crate) fn holds_for(&mut self, now: Moment) -> Option<Duration> {
         self.expire(now);
-        self.0
-            .as_ref()
-            .map(|remembered| remembered.until.since(now))
+        self.0.as_ref().map(|remembered| remembered.until.since(now))
     }
 
     fn expire(&mut self, now: Moment) {
-        if self
-            .0
-            .as_ref()
-            .is_some_and(|remembered| now >= remembered.until)
-        {
+        if self.0.as_ref().is_some_and(|remembered| now >= remembered.until) {
             self.0 = None;
         }
     }
@@ -61,6 +55,8 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
     use super::*;
 
     #[test]
@@ -71,10 +67,7 @@ mod tests {
         cache.remember(Frame::ping(), "1".into(), at(10));
         assert_eq!(cache.replay(at(9)), Some(Frame::ping()));
         let event = cache.event(at(7)).unwrap();
-        assert_eq!(
-            (&*event.data, event.expires_in),
-            ("1", Duration::from_secs(3))
-        );
+        assert_eq!((&*event.data, event.expires_in), ("1", Duration::from_secs(3)));
         assert_eq!(cache.holds_for(at(10)), None);
         assert_eq!(cache.replay(at(10)), None);
     }

@@ -8,11 +8,11 @@ use tokio::sync::oneshot;
 use crate::bridge::{Relayed, Remembered};
 use crate::channel::Member;
 use crate::config::App;
-use crate::courier::Seat;
 use crate::door::Place;
-use crate::node::{ChannelFacts, Publication};
+use crate::facts::{ChannelFacts, Publication};
 use crate::protocol::kind::Capabilities;
 use crate::protocol::{ChannelKey, Frame, UserId};
+use crate::seat::{ChannelId, Seat};
 use crate::session::effect::Whisper;
 
 /// A command on its way to the channel of `key`, through the registry.
@@ -29,11 +29,7 @@ pub(crate) struct Route {
 #[rtype(result = "()")]
 pub(crate) enum Command {
     /// Deliver an event to all subscribers, and remember it if the channel caches.
-    Publish {
-        event: Publication,
-        place: Option<Place>,
-        facts: Answer<ChannelFacts>,
-    },
+    Publish { event: Publication, place: Option<Place>, facts: Answer<ChannelFacts> },
     /// Take a subscriber in.
     Join(Join),
     /// Let a subscriber go; `answer` when its session still waits to hear of it.
@@ -41,11 +37,7 @@ pub(crate) enum Command {
     /// Tell a subscriber once more that it has succeeded.
     Resend { seat: Seat },
     /// Deliver a client event to the other subscribers.
-    Whisper {
-        seat: Seat,
-        whisper: Whisper,
-        place: Option<Place>,
-    },
+    Whisper { seat: Seat, whisper: Whisper, place: Option<Place> },
     /// Send a frame to one subscriber, in order with everything else that the channel sends it.
     Tell { seat: Seat, frame: Frame },
     /// Close the connection of every subscriber.
@@ -57,7 +49,7 @@ pub(crate) enum Command {
     /// Do what another node, or this one by way of the bridge, has told.
     Relayed(Relayed),
     /// The bridge follows the channel from now on.
-    Followed(Option<Remembered>),
+    Followed { channel: ChannelId, remembered: Option<Remembered> },
 }
 
 /// A subscription that its session has found in order.
@@ -111,7 +103,7 @@ impl Command {
     pub(crate) fn answer_for_none(self) {
         match self {
             Self::Publish { facts, .. } | Self::Describe(facts) => {
-                facts.give(ChannelFacts::default)
+                facts.give(ChannelFacts::default);
             }
             Self::ListMembers(members) => members.give(Vec::new),
             _ => {}

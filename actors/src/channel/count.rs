@@ -30,9 +30,7 @@ pub(crate) enum Telling {
 impl CountPace {
     /// Says when subscribers are to hear of a change.
     pub(crate) fn changed(&mut self, subscriptions: usize, now: Moment) -> Telling {
-        let rest = self
-            .last
-            .map_or(Duration::ZERO, |last| PACE.saturating_sub(now.since(last)));
+        let rest = self.last.map_or(Duration::ZERO, |last| PACE.saturating_sub(now.since(last)));
         if subscriptions <= SMALL || rest.is_zero() {
             self.last = Some(now);
             return Telling::Now;
@@ -60,16 +58,10 @@ mod tests {
         let at = |seconds| Moment::since_start(Duration::from_secs(seconds));
         let mut pace = CountPace::default();
         assert_eq!(pace.changed(100, at(0)), Telling::Now);
-        assert_eq!(
-            pace.changed(101, at(1)),
-            Telling::After(Duration::from_secs(4))
-        );
+        assert_eq!(pace.changed(101, at(1)), Telling::After(Duration::from_secs(4)));
         assert_eq!(pace.changed(102, at(2)), Telling::Promised);
         pace.kept(at(5));
-        assert_eq!(
-            pace.changed(103, at(6)),
-            Telling::After(Duration::from_secs(4))
-        );
+        assert_eq!(pace.changed(103, at(6)), Telling::After(Duration::from_secs(4)));
         assert_eq!(pace.changed(99, at(7)), Telling::Now);
     }
 }

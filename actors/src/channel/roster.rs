@@ -52,10 +52,7 @@ impl Roster {
         if self.users.len() >= limit {
             return Arrival::Full;
         }
-        let present = Present {
-            info: Arc::clone(&member.info),
-            connections: 1,
-        };
+        let present = Present { info: Arc::clone(&member.info), connections: 1 };
         self.users.insert(member.user.clone(), present);
         Arrival::First
     }
@@ -75,9 +72,7 @@ impl Roster {
 
     /// Returns the users with what is told of them.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&UserId, &str)> + Clone {
-        self.users
-            .iter()
-            .map(|(user, present)| (user, &*present.info))
+        self.users.iter().map(|(user, present)| (user, &*present.info))
     }
 
     /// Returns how many distinct users there are.
@@ -88,30 +83,23 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
     use proptest::prelude::*;
 
     use super::*;
 
     fn member(user: &str, info: &str) -> Member {
-        Member {
-            user: UserId::member(user).unwrap(),
-            info: info.into(),
-        }
+        Member { user: UserId::member(user).unwrap(), info: info.into() }
     }
 
     #[test]
     fn a_user_is_there_from_the_first_connection_to_the_last() {
         let mut roster = Roster::default();
         assert_eq!(roster.join(&member("1", "{}"), 100), Arrival::First);
-        assert_eq!(
-            roster.join(&member("1", r#"{"n":2}"#), 100),
-            Arrival::Further
-        );
+        assert_eq!(roster.join(&member("1", r#"{"n":2}"#), 100), Arrival::Further);
         let user = UserId::member("1").unwrap();
-        assert_eq!(
-            roster.members().collect::<Vec<_>>(),
-            [(&user, r#"{"n":2}"#)]
-        );
+        assert_eq!(roster.members().collect::<Vec<_>>(), [(&user, r#"{"n":2}"#)]);
         assert!(!roster.leave(&user));
         assert!(roster.leave(&user));
         assert!(!roster.leave(&user));

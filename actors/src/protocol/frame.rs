@@ -72,9 +72,7 @@ impl Frame {
 
     /// `{"event":"pusher_internal:subscription_succeeded","channel":"c","data":"{}"}`
     pub fn subscription_succeeded(channel: &ChannelName) -> Self {
-        Writer::event("pusher_internal:subscription_succeeded")
-            .channel(channel)
-            .data("{}")
+        Writer::event("pusher_internal:subscription_succeeded").channel(channel).data("{}")
     }
 
     /// The same for a presence channel. `members` are pairs of a user id and its `user_info` as JSON text:
@@ -123,9 +121,7 @@ impl Frame {
 
     /// `{"event":"pusher_internal:subscription_error","channel":"c","data":"⟨message⟩"}`, which .NET clients wait for.
     pub fn dotnet_subscription_error(channel: &str, message: &str) -> Self {
-        Writer::event("pusher_internal:subscription_error")
-            .channel_text(channel)
-            .data(message)
+        Writer::event("pusher_internal:subscription_error").channel_text(channel).data(message)
     }
 
     /// `{"event":"pusher_internal:member_added","channel":"c","data":"{\"user_id\":\"2\",\"user_info\":{…}}"}`
@@ -180,9 +176,7 @@ impl Frame {
 
     /// `{"event":"pusher:cache_miss","channel":"cache-c","data":"{}"}`
     pub fn cache_miss(channel: &ChannelName) -> Self {
-        Writer::event("pusher:cache_miss")
-            .channel(channel)
-            .data("{}")
+        Writer::event("pusher:cache_miss").channel(channel).data("{}")
     }
 
     /// `{"event":"pusher_internal:subscription_count","channel":"c","data":"{\"subscription_count\":20}"}`
@@ -303,10 +297,7 @@ impl Writer {
         }
         // a header has at most MAX_HEADER bytes, so its length fits
         let header = u8::try_from(header.len()).unwrap_or_default();
-        Frame {
-            bytes: Bytes::from(self.buffer).slice(start..),
-            header,
-        }
+        Frame { bytes: Bytes::from(self.buffer).slice(start..), header }
     }
 }
 
@@ -320,6 +311,13 @@ fn write_string(buffer: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        reason = "a test may stop"
+    )]
+
     use super::*;
 
     fn text(frame: &Frame) -> String {
@@ -335,10 +333,7 @@ mod tests {
             let wire = frame.wire();
             let (header, length) = match wire[1] {
                 126 => (4, usize::from(u16::from_be_bytes([wire[2], wire[3]]))),
-                127 => (
-                    10,
-                    u64::from_be_bytes(wire[2..10].try_into().unwrap()) as usize,
-                ),
+                127 => (10, u64::from_be_bytes(wire[2..10].try_into().unwrap()) as usize),
                 short => (2, usize::from(short)),
             };
             assert_eq!(wire.len(), header + length);
@@ -358,26 +353,15 @@ mod tests {
             r#"{"event":"pusher_internal:subscription_succeeded","channel":"presence-foo","data":"{\"presence\":{\"count\":2,\"ids\":[\"1\",\"2\"],\"hash\":{\"1\":{\"name\":\"Ann\"},\"2\":{}}}}"}"#
         );
         assert_eq!(
-            text(&Frame::connection_established(
-                SocketId::new(131_160, 155_806_628),
-                120
-            )),
+            text(&Frame::connection_established(SocketId::new(131_160, 155_806_628), 120)),
             r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"131160.155806628\",\"activity_timeout\":120}"}"#
         );
         assert_eq!(
-            text(&Frame::error(
-                None,
-                "Existing subscription to channel my-channel"
-            )),
+            text(&Frame::error(None, "Existing subscription to channel my-channel")),
             r#"{"event":"pusher:error","data":{"code":null,"message":"Existing subscription to channel my-channel"}}"#
         );
         assert_eq!(
-            text(&Frame::client_event(
-                &channel,
-                "client-typing",
-                r#"{"n":1}"#,
-                Some(&other)
-            )),
+            text(&Frame::client_event(&channel, "client-typing", r#"{"n":1}"#, Some(&other))),
             r#"{"event":"client-typing","channel":"presence-foo","data":"{\"n\":1}","user_id":"2"}"#
         );
         assert_eq!(

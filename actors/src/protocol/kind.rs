@@ -78,39 +78,15 @@ impl ChannelKind {
             counted: true,
         };
         match self {
-            Self::Public => Capabilities {
-                signed: false,
-                ..row
-            },
-            Self::Cache => Capabilities {
-                signed: false,
-                caches: true,
-                ..row
-            },
-            Self::Private => Capabilities {
-                client_events: true,
-                ..row
-            },
-            Self::PrivateCache => Capabilities {
-                client_events: true,
-                caches: true,
-                ..row
-            },
-            Self::Encrypted => Capabilities {
-                encrypted: true,
-                ..row
-            },
-            Self::EncryptedCache => Capabilities {
-                encrypted: true,
-                caches: true,
-                ..row
-            },
-            Self::Presence => Capabilities {
-                members: true,
-                client_events: true,
-                counted: false,
-                ..row
-            },
+            Self::Public => Capabilities { signed: false, ..row },
+            Self::Cache => Capabilities { signed: false, caches: true, ..row },
+            Self::Private => Capabilities { client_events: true, ..row },
+            Self::PrivateCache => Capabilities { client_events: true, caches: true, ..row },
+            Self::Encrypted => Capabilities { encrypted: true, ..row },
+            Self::EncryptedCache => Capabilities { encrypted: true, caches: true, ..row },
+            Self::Presence => {
+                Capabilities { members: true, client_events: true, counted: false, ..row }
+            }
             Self::PresenceCache => Capabilities {
                 members: true,
                 client_events: true,
@@ -118,11 +94,7 @@ impl ChannelKind {
                 counted: false,
                 ..row
             },
-            Self::ServerToUser => Capabilities {
-                listed: false,
-                counted: false,
-                ..row
-            },
+            Self::ServerToUser => Capabilities { listed: false, counted: false, ..row },
         }
     }
 }

@@ -94,17 +94,14 @@ impl<'a> ClientMessage<'a> {
 
 /// Tells whether a JSON text can only be an object, by its first character.
 pub fn is_object(json: &str) -> bool {
-    json.trim_start_matches([' ', '\t', '\n', '\r'])
-        .starts_with('{')
+    json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{')
 }
 
 /// Returns the text in a JSON string; `None` for another kind of value.
 pub fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
-    serde_json::from_str::<Text<'_>>(raw.get())
-        .ok()
-        .map(|text| text.0)
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
 }
 
 /// Takes the white space between the tokens of valid JSON out. Needs no stack, however deep the value.
@@ -149,11 +146,7 @@ mod tests {
             (r#"{"event":"client-a","data":null}"#, "{}"),
             (r#"{"event":"client-a","data":12}"#, "12"),
         ] {
-            assert_eq!(
-                ClientMessage::parse(message).unwrap().data_text(),
-                data,
-                "{message}"
-            );
+            assert_eq!(ClientMessage::parse(message).unwrap().data_text(), data, "{message}");
         }
     }
 

@@ -84,9 +84,7 @@ impl ChannelName {
 
     /// Returns the user that a server-to-user channel reaches.
     pub fn user(&self) -> Option<UserId> {
-        self.0
-            .strip_prefix(SERVER_TO_USER)
-            .map(|user| UserId(user.into()))
+        self.0.strip_prefix(SERVER_TO_USER).map(|user| UserId(user.into()))
     }
 }
 
@@ -165,9 +163,7 @@ impl UserId {
             return Err(NameError::Empty);
         }
         if id.chars().count() > Self::MAX_CHARS {
-            return Err(NameError::TooLong {
-                limit: Self::MAX_CHARS,
-            });
+            return Err(NameError::TooLong { limit: Self::MAX_CHARS });
         }
         Ok(Self(id.into()))
     }
@@ -204,10 +200,7 @@ impl SocketId {
     pub fn random() -> Result<Self, rand::rngs::SysError> {
         use rand::TryRng as _;
         let mut source = rand::rngs::SysRng;
-        Ok(Self {
-            high: source.try_next_u32()?,
-            low: source.try_next_u64()?,
-        })
+        Ok(Self { high: source.try_next_u32()?, low: source.try_next_u64()? })
     }
 
     /// Parses `⟨digits⟩.⟨digits⟩`; `None` for anything else, an id of another server included.
@@ -218,10 +211,7 @@ impl SocketId {
         if !digits(high) || !digits(low) {
             return None;
         }
-        Some(Self {
-            high: high.parse().ok()?,
-            low: low.parse().ok()?,
-        })
+        Some(Self { high: high.parse().ok()?, low: low.parse().ok()? })
     }
 
     /// Tells whether a text has the form of a socket id, of this server or another.
@@ -248,15 +238,13 @@ fn check(name: &str, limit: usize) -> Result<(), NameError> {
         return Err(NameError::TooLong { limit });
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-=@,.;".contains(&byte);
-    if name.bytes().all(allowed) {
-        Ok(())
-    } else {
-        Err(NameError::Character)
-    }
+    if name.bytes().all(allowed) { Ok(()) } else { Err(NameError::Character) }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
     use super::*;
 
     #[test]
@@ -266,19 +254,8 @@ mod tests {
             ChannelName::parse(&"a".repeat(165), 164),
             Err(NameError::TooLong { limit: 164 })
         );
-        for bad in [
-            "bad name!",
-            "#x",
-            "a:b",
-            " private-a",
-            "private-\u{430}",
-            "a\0",
-        ] {
-            assert_eq!(
-                ChannelName::parse(bad, 164),
-                Err(NameError::Character),
-                "{bad}"
-            );
+        for bad in ["bad name!", "#x", "a:b", " private-a", "private-\u{430}", "a\0"] {
+            assert_eq!(ChannelName::parse(bad, 164), Err(NameError::Character), "{bad}");
         }
         let own = ChannelName::parse("#server-to-user-12345", 10).map(|name| name.user());
         assert_eq!(own, Ok(UserId::parse("12345").ok()));
@@ -297,10 +274,7 @@ mod tests {
     #[test]
     fn protocol_event_names_are_reserved() {
         assert_eq!(EventName::parse("pusher:x", 200), Err(NameError::Reserved));
-        assert_eq!(
-            EventName::parse("pusher_internal:x", 200),
-            Err(NameError::Reserved)
-        );
+        assert_eq!(EventName::parse("pusher_internal:x", 200), Err(NameError::Reserved));
         assert!(EventName::parse(r"App\Events\OrderShipped", 200).is_ok());
     }
 }

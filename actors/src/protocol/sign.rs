@@ -24,14 +24,12 @@ impl Credential {
     /// Takes a key and its secret. A secret may have any length.
     #[expect(
         clippy::expect_used,
+        clippy::missing_panics_doc,
         reason = "HMAC takes keys of any length (RFC 2104, section 2)"
     )]
     pub fn new(key: &str, secret: &str) -> Self {
         let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("any key length");
-        Self {
-            key: key.to_owned(),
-            mac,
-        }
+        Self { key: key.to_owned(), mac }
     }
 
     /// Returns the public key.
@@ -180,7 +178,8 @@ mod tests {
     /// The request vectors of protocol appendix A.
     #[test]
     fn vectors_a9_to_a15() {
-        let requests: [(&str, &str, &[(&str, &str)], &str, &str); 7] = [
+        type Request<'r> = (&'r str, &'r str, &'r [(&'r str, &'r str)], &'r str, &'r str);
+        let requests: [Request<'_>; 7] = [
             (
                 "POST",
                 "/apps/3/events",
@@ -212,10 +211,7 @@ mod tests {
             (
                 "GET",
                 "/apps/3/channels/presence-foobar",
-                &[
-                    ("body_md5", "d41d8cd98f00b204e9800998ecf8427e"),
-                    ("info", "user_count"),
-                ],
+                &[("body_md5", "d41d8cd98f00b204e9800998ecf8427e"), ("info", "user_count")],
                 "",
                 "69e9e932a5e0d34a2bd43ab5c1b30239ef5abbaf79f646be12d717d87ae0edfe",
             ),
@@ -245,9 +241,7 @@ mod tests {
                 query.push(("body_md5".to_owned(), body_md5(body.as_bytes())));
             }
             query.extend(
-                extra
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+                extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
             );
             let text = request_text(method, path, &query);
             assert_eq!(credential().sign(text.as_bytes()), expected, "{text}");

@@ -29,9 +29,7 @@ pub(super) fn check<'a>(
     unix: i64,
 ) -> Result<(), AuthError<'a>> {
     let (key, given) = auth.split_once(':').ok_or(AuthError::Format)?;
-    let credential = app
-        .credential(key, unix)
-        .ok_or(AuthError::UnknownKey(key))?;
+    let credential = app.credential(key, unix).ok_or(AuthError::UnknownKey(key))?;
     if credential.verifies(&[signed.as_bytes()], given) {
         Ok(())
     } else {

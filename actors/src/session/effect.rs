@@ -21,7 +21,7 @@ pub enum Effect {
     Resend(ChannelName),
     /// Send a client event to the other subscribers.
     Whisper(Whisper),
-    /// Take the identity of a user. `reply` is to be sent before anything that reaches the user.
+    /// Take the identity of a user. `replies` are to be sent before anything that reaches the user.
     SignIn(SignIn),
     /// Send what is queued, then a WebSocket Close, then end.
     Close(Close),
@@ -56,8 +56,8 @@ pub struct SignIn {
     pub user: UserId,
     /// Whom the user watches, already cut at the limit.
     pub watchlist: Vec<UserId>,
-    /// `pusher:signin_success`.
-    pub reply: Frame,
+    /// `pusher:signin_success`, and what else there is to say of it.
+    pub replies: Vec<Frame>,
 }
 
 /// How a connection ends.
@@ -72,10 +72,7 @@ pub struct Close {
 impl Close {
     /// Closes with one of Pusher's codes.
     pub const fn pusher(code: ErrorCode, reason: &'static str) -> Self {
-        Self {
-            code: code.number(),
-            reason,
-        }
+        Self { code: code.number(), reason }
     }
 
     /// Closes with 1008: the client breaks rules again and again (RFC 6455, section 7.4.1).

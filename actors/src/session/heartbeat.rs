@@ -23,10 +23,7 @@ pub(super) enum Beat {
 
 impl Heartbeat {
     pub(super) fn start(now: Moment) -> Self {
-        Self {
-            heard: now,
-            pinged: None,
-        }
+        Self { heard: now, pinged: None }
     }
 
     /// Takes note of a sign of life, whatever it is.

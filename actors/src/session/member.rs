@@ -63,11 +63,7 @@ pub(super) fn info(raw: Option<&RawValue>) -> Option<Arc<str>> {
 fn user(raw: &RawValue) -> Option<UserId> {
     let digits = raw.get().strip_prefix('-').unwrap_or(raw.get());
     let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let id = if is_integer {
-        Cow::Borrowed(raw.get())
-    } else {
-        text_of(raw)?
-    };
+    let id = if is_integer { Cow::Borrowed(raw.get()) } else { text_of(raw)? };
     // browsers keep members in an object by id; this key would set that object's prototype instead
     if id == "__proto__" {
         return None;
@@ -86,10 +82,7 @@ mod tests {
             (r#"{"user_id":"1"}"#, "1"),
             (r#"{"user_id":10}"#, "10"),
             (r#"{"user_id":-7}"#, "-7"),
-            (
-                r#"{"user_id":123456789012345678901234567890}"#,
-                "123456789012345678901234567890",
-            ),
+            (r#"{"user_id":123456789012345678901234567890}"#, "123456789012345678901234567890"),
             (r#" {"user_id" : "é" , "more":[1]}"#, "é"),
         ] {
             assert_eq!(parse(data, 1024).unwrap().user.as_str(), id, "{data}");
@@ -121,20 +114,10 @@ mod tests {
     #[test]
     fn info_is_an_object_that_every_parser_takes() {
         let with = |info: &str| parse(&format!(r#"{{"user_id":"1","user_info":{info}}}"#), 1024);
-        assert_eq!(
-            with(r#"{ "name": "A b" }"#).unwrap().info.as_ref(),
-            r#"{"name":"A b"}"#
-        );
+        assert_eq!(with(r#"{ "name": "A b" }"#).unwrap().info.as_ref(), r#"{"name":"A b"}"#);
         assert_eq!(with("null").unwrap().info.as_ref(), "{}");
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(400), "]".repeat(400));
-        for bad in [
-            r#""text""#,
-            "[]",
-            "1",
-            r#"{"a":"\ud800"}"#,
-            r#"{"a":1e999}"#,
-            deep.as_str(),
-        ] {
+        for bad in [r#""text""#, "[]", "1", r#"{"a":"\ud800"}"#, r#"{"a":1e999}"#, deep.as_str()] {
             assert_eq!(with(bad), Err(MemberError::Info), "{bad}");
         }
     }

@@ -59,11 +59,7 @@ pub enum ClientLibrary {
 impl ClientLibrary {
     /// Reads the `client` of a connection's query.
     pub fn of_query(client: &str) -> Self {
-        if client == "pusher-dotnet-client" {
-            Self::Dotnet
-        } else {
-            Self::Other
-        }
+        if client == "pusher-dotnet-client" { Self::Dotnet } else { Self::Other }
     }
 }
 
@@ -112,22 +108,12 @@ pub struct Session {
 impl Session {
     /// Opens a session. `connection_established` is the first effect.
     pub fn open(opening: Opening, effects: &mut Vec<Effect>) -> Self {
-        let Opening {
-            app,
-            limits,
-            socket,
-            client,
-            now,
-        } = opening;
+        let Opening { app, limits, socket, client, now } = opening;
         // pusher-js refuses 0
         let activity_seconds = limits.activity_timeout.as_secs().max(1);
-        effects.push(Effect::Send(Frame::connection_established(
-            socket,
-            activity_seconds,
-        )));
-        let authorize_by = app
-            .authorized_connections
-            .then(|| now.after(limits.authorization_timeout));
+        effects.push(Effect::Send(Frame::connection_established(socket, activity_seconds)));
+        let authorize_by =
+            app.authorized_connections.then(|| now.after(limits.authorization_timeout));
         Self {
             app,
             limits,
@@ -211,8 +197,7 @@ impl Session {
             return now.after(self.limits.activity_timeout);
         }
         let next = self.heartbeat.next(&self.limits);
-        self.authorize_by
-            .map_or(next, |deadline| next.min(deadline))
+        self.authorize_by.map_or(next, |deadline| next.min(deadline))
     }
 
     fn watch(&mut self, now: Moment, effects: &mut Vec<Effect>) {

@@ -47,11 +47,6 @@ pub(super) enum Complaint<'a> {
     TooManyCommands,
     /// Too many control frames in a second; the connection ends.
     TooManyControlFrames,
-    /// The watchlist of a sign-in was cut.
-    WatchlistCut {
-        /// How many users are watched.
-        limit: usize,
-    },
 }
 
 pub(super) fn malformed(cause: Malformed) -> Effect {
@@ -72,10 +67,9 @@ pub(super) fn malformed(cause: Malformed) -> Effect {
 
 pub(super) fn complaint(cause: &Complaint<'_>) -> Effect {
     match cause {
-        Complaint::UnknownEvent(event) => error(&format!(
-            "Unsupported event received on socket: {}",
-            cut(event, ECHO_CHARS)
-        )),
+        Complaint::UnknownEvent(event) => {
+            error(&format!("Unsupported event received on socket: {}", cut(event, ECHO_CHARS)))
+        }
         Complaint::NotSubscribed(channel) => error(&format!(
             "No current subscription to channel {}, or subscription in progress",
             cut(channel, ECHO_CHARS)
@@ -84,11 +78,14 @@ pub(super) fn complaint(cause: &Complaint<'_>) -> Effect {
         Complaint::TooManyControlFrames => {
             error("Control frame rate limit of this connection reached")
         }
-        Complaint::WatchlistCut { limit } => coded(
-            ErrorCode::WatchlistLimit,
-            &format!("Watchlist limit exceeded. Only the first {limit} user IDs are accepted."),
-        ),
     }
+}
+
+/// Returns the news that a watchlist was cut at its limit. The sign-in stands.
+pub(super) fn watchlist_cut(limit: usize) -> Frame {
+    let message =
+        format!("Watchlist limit exceeded. Only the first {limit} user IDs are accepted.");
+    Frame::error(Some(ErrorCode::WatchlistLimit), &message)
 }
 
 pub(super) fn whisper(cause: &WhisperError) -> Effect {
@@ -106,10 +103,9 @@ pub(super) fn whisper(cause: &WhisperError) -> Effect {
         )),
         WhisperError::NameTooLong => error("Event name too long"),
         WhisperError::DataTooLarge => error("Client event data too large"),
-        WhisperError::Rate => coded(
-            ErrorCode::ClientEventRate,
-            "The client event was rejected due to rate limit",
-        ),
+        WhisperError::Rate => {
+            coded(ErrorCode::ClientEventRate, "The client event was rejected due to rate limit")
+        }
     }
 }
 
@@ -147,7 +143,9 @@ pub(super) fn subscription(
         | SubscribeError::Channel(_) => Cow::Borrowed(channel),
     };
     let message = subscription_text(cause, &channel);
-    if let Some((kind, status)) = kind_and_status(cause) {
+    // no frame ever names an empty channel: some clients would look for one
+    let told = kind_and_status(cause).filter(|_| !channel.is_empty());
+    if let Some((kind, status)) = told {
         let frame = Frame::subscription_error(&channel, kind, &message, status);
         effects.push(Effect::Send(frame));
         effects.push(error(&message));
@@ -212,10 +210,9 @@ fn auth_text(cause: &AuthError<'_>, subject: &str, short_subject: &str) -> Strin
         AuthError::Format => {
             format!("Auth value for {subject} is invalid: should be of format 'key:signature'")
         }
-        AuthError::UnknownKey(key) => format!(
-            "Invalid key in {short_subject} auth data: '{}'",
-            cut(key, ECHO_CHARS)
-        ),
+        AuthError::UnknownKey(key) => {
+            format!("Invalid key in {short_subject} auth data: '{}'", cut(key, ECHO_CHARS))
+        }
         AuthError::WrongSignature { signed, given } => format!(
             "Invalid signature: Expected HMAC SHA256 hex digest of {}, but got {}",
             cut(signed, SIGNED_ECHO_CHARS),

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::auth::{self, AuthError};
 use super::effect::{Effect, SignIn};
-use super::refusal::{self, Complaint, Malformed};
+use super::refusal::{self, Malformed};
 use super::{Now, Session, member};
 use crate::channel::Member;
 use crate::protocol::message::{ClientMessage, SigninData, is_object, text_of};
@@ -61,14 +61,12 @@ impl Session {
                 watchlist.truncate(limit);
                 let mut seen = HashSet::with_capacity(watchlist.len());
                 watchlist.retain(|user| seen.insert(user.clone()));
-                effects.push(Effect::SignIn(SignIn {
-                    user: member.user.clone(),
-                    watchlist,
-                    reply: Frame::signin_success(&data.user_data),
-                }));
+                let mut replies = vec![Frame::signin_success(&data.user_data)];
                 if is_cut {
-                    effects.push(refusal::complaint(&Complaint::WatchlistCut { limit }));
+                    replies.push(refusal::watchlist_cut(limit));
                 }
+                let user = member.user.clone();
+                effects.push(Effect::SignIn(SignIn { user, watchlist, replies }));
                 self.authorize_by = None;
                 self.signed_in = Some(Box::new(member));
             }

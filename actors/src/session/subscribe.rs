@@ -87,11 +87,7 @@ impl Session {
         }
         self.attempts = self.attempts.wrapping_add(1);
         self.subscriptions.insert(channel.clone(), self.attempts);
-        Ok(Effect::Subscribe(Subscription {
-            channel,
-            attempt: self.attempts,
-            member,
-        }))
+        Ok(Effect::Subscribe(Subscription { channel, attempt: self.attempts, member }))
     }
 
     /// Answers a subscription to the signed-in user's own channel: sign-in has joined it already.
@@ -153,7 +149,6 @@ impl Session {
     }
 
     fn is_own_channel(&self, channel: &str) -> bool {
-        self.user()
-            .is_some_and(|user| ChannelName::of_user(user).as_str() == channel)
+        self.user().is_some_and(|user| ChannelName::of_user(user).as_str() == channel)
     }
 }

@@ -54,17 +54,13 @@ impl Subscriptions {
     /// Removes a channel if it is there by this very attempt.
     pub(super) fn remove_attempt(&mut self, channel: &str, attempt: u32) {
         if let Ok(index) = self.position(channel)
-            && self
-                .sorted
-                .get(index)
-                .is_some_and(|entry| entry.attempt == attempt)
+            && self.sorted.get(index).is_some_and(|entry| entry.attempt == attempt)
         {
             self.sorted.remove(index);
         }
     }
 
     fn position(&self, channel: &str) -> Result<usize, usize> {
-        self.sorted
-            .binary_search_by(|entry| entry.channel.as_str().cmp(channel))
+        self.sorted.binary_search_by(|entry| entry.channel.as_str().cmp(channel))
     }
 }

@@ -68,10 +68,6 @@ impl Session {
         {
             return Err(WhisperError::Rate);
         }
-        Ok(Whisper {
-            channel,
-            event: message.event.as_ref().into(),
-            data: data.into(),
-        })
+        Ok(Whisper { channel, event: message.event.as_ref().into(), data: data.into() })
     }
 }

@@ -1,35 +1,186 @@
-//! The operator's port: whether the node is well, and what it has to do.
+//! The operator's port: the list of its URLs, who may ask, and what is answered.
+//!
+//! Nothing here changes the node. A page of another site can neither read an answer (no CORS headers,
+//! foreign `Origin` and `Host` refused) nor embed one.
+
+mod access;
+mod exposition;
+mod figures;
+mod overview;
+mod page;
+mod process;
+mod readiness;
+mod soketi;
 
 use std::sync::Arc;
 
-use actix_web::web::ServiceConfig;
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 
+use self::access::{Access, Denied};
 use super::EdgeState;
-use super::ws::admission::Admission;
-use crate::config::AdminConfig;
+use crate::config::{AdminConfig, Compatibility};
+
+/// The content type of the Prometheus text format 0.0.4.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What the operator's endpoints need.
 #[derive(Clone)]
 pub struct Operator {
-    token: Arc<str>,
+    access: Arc<Access>,
     edge: EdgeState,
-    admission: Arc<Admission>,
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    Page(page::Part),
+    Health,
+    Ready,
+    Metrics,
+    Apps,
+    Actors,
+}
+
+impl Endpoint {
+    /// Finds the endpoint of a path: the one list of the operator's URLs.
+    fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/" => Self::Page(page::Part::Document),
+            "/page.css" => Self::Page(page::Part::Style),
+            "/page.js" => Self::Page(page::Part::Script),
+            "/health" => Self::Health,
+            "/ready" => Self::Ready,
+            "/metrics" => Self::Metrics,
+            "/apps" => Self::Apps,
+            "/actors" => Self::Actors,
+            _ => return None,
+        })
+    }
+
+    /// Tells whether it is answered without the token: it tells nothing about the node but that it runs.
+    fn is_open(self) -> bool {
+        matches!(self, Self::Health | Self::Page(_))
+    }
+}
+
+/// The body of an error.
+///
+/// ```json
+/// {"error":"Not found","code":404}
+/// ```
+#[derive(Serialize)]
+struct ErrorBody<'e> {
+    error: &'e str,
+    code: u16,
 }
 
 impl Operator {
     /// Builds the operator's side of a server.
-    pub fn new(config: &AdminConfig, edge: EdgeState, admission: Arc<Admission>) -> Self {
-        Self {
-            token: config.token.as_str().into(),
-            edge,
-            admission,
-        }
+    pub fn new(config: &AdminConfig, edge: EdgeState) -> Self {
+        Self { access: Arc::new(Access::new(config)), edge }
     }
 
     /// Mounts the endpoints.
     pub fn routes(self) -> impl FnOnce(&mut ServiceConfig) {
         move |config| {
-            config.app_data(self);
+            config
+                .app_data(self)
+                .default_service(web::to(async |request: HttpRequest| answer(&request)));
+        }
+    }
+
+    fn reply(&self, request: &HttpRequest) -> HttpResponse {
+        let headers = request.headers();
+        if let Err(denied) = self.access.check_origin(headers) {
+            return deny(denied);
+        }
+        let Some(endpoint) = Endpoint::at(request.path()) else {
+            return error(StatusCode::NOT_FOUND, "Not found");
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
+            insert(&mut response, ALLOW, HeaderValue::from_static("GET"));
+            return response;
+        }
+        if !endpoint.is_open()
+            && let Err(denied) = self.access.check_token(headers)
+        {
+            return deny(denied);
+        }
+        self.serve(endpoint, headers)
+    }
+
+    fn serve(&self, endpoint: Endpoint, headers: &HeaderMap) -> HttpResponse {
+        let edge = &self.edge;
+        let host = access::host_name(headers);
+        let host = host.as_deref();
+        match endpoint {
+            Endpoint::Page(part) => page::serve(part, &edge.public, host),
+            Endpoint::Health => HttpResponse::Ok().json(serde_json::json!({"status": "ok"})),
+            Endpoint::Ready => readiness::answer(&edge.node),
+            Endpoint::Metrics => {
+                let mut text = figures::expose(&edge.node);
+                if edge.edge.compatibility == Compatibility::Soketi {
+                    text.push_str(&soketi::expose(edge));
+                }
+                prometheus(text)
+            }
+            Endpoint::Apps => HttpResponse::Ok().json(overview::apps(edge, host)),
+            Endpoint::Actors => HttpResponse::Ok().json(overview::actors(&edge.node)),
         }
     }
 }
+
+/// Returns the metrics that soketi's users look for: what the public port answers in that mode.
+pub(super) fn soketi_metrics(edge: &EdgeState) -> HttpResponse {
+    prometheus(soketi::expose(edge))
+}
+
+fn prometheus(text: String) -> HttpResponse {
+    HttpResponse::Ok().content_type(PROMETHEUS_TEXT).body(text)
+}
+
+fn answer(request: &HttpRequest) -> HttpResponse {
+    let mut response = match request.app_data::<Operator>() {
+        Some(operator) => operator.reply(request),
+        None => error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+    };
+    for (name, value) in [
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        insert(&mut response, name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn deny(denied: Denied) -> HttpResponse {
+    if denied == Denied::NoToken {
+        let mut response = error(StatusCode::UNAUTHORIZED, &denied.to_string());
+        let challenge = HeaderValue::from_static(r#"Bearer realm="micronotifier""#);
+        insert(&mut response, WWW_AUTHENTICATE, challenge);
+        return response;
+    }
+    error(StatusCode::FORBIDDEN, &denied.to_string())
+}
+
+fn error(status: StatusCode, text: &str) -> HttpResponse {
+    let code = status.as_u16();
+    HttpResponse::build(status).json(ErrorBody { error: text, code })
+}
+
+fn insert(response: &mut HttpResponse, name: HeaderName, value: HeaderValue) {
+    response.headers_mut().insert(name, value);
+}
+
+#[cfg(test)]
+mod tests;

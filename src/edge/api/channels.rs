@@ -44,9 +44,7 @@ pub(crate) async fn list(call: &Call<'_>, signed: &Signed<'_>) -> Result<Bytes, 
             (channel, counts)
         })
         .collect();
-    to_json(&ChannelList {
-        channels: CountsByChannel(channels),
-    })
+    to_json(&ChannelList { channels: CountsByChannel(channels) })
 }
 
 /// What is told of one channel.
@@ -84,10 +82,7 @@ struct CacheState {
 
 impl From<CachedEvent> for CacheState {
     fn from(event: CachedEvent) -> Self {
-        Self {
-            data: event.data,
-            ttl: whole_seconds(event.expires_in),
-        }
+        Self { data: event.data, ttl: whole_seconds(event.expires_in) }
     }
 }
 
@@ -175,16 +170,10 @@ pub(crate) async fn users(
     call.count_read(app)?;
     let channel = channel_in_path(segment, app)?;
     if !channel.kind().capabilities().members {
-        return Err(ApiError::invalid(
-            "Users can only be retrieved for presence channels",
-        ));
+        return Err(ApiError::invalid("Users can only be retrieved for presence channels"));
     }
     let members = call.state.node.members(app, channel).await?;
-    let users = members
-        .iter()
-        .map(UserId::as_str)
-        .map(|id| User { id })
-        .collect();
+    let users = members.iter().map(UserId::as_str).map(|id| User { id }).collect();
     to_json(&UserList { users })
 }
 
@@ -215,22 +204,13 @@ mod tests {
         let nobody = ChannelFacts::default;
         for (told, expected) in [
             (tell("", nobody()), r#"{"occupied":false}"#),
-            (
-                tell("user_count", nobody()),
-                r#"{"occupied":false,"user_count":0}"#,
-            ),
-            (
-                tell("cache", nobody()),
-                r#"{"occupied":false,"cache":null}"#,
-            ),
+            (tell("user_count", nobody()), r#"{"occupied":false,"user_count":0}"#),
+            (tell("cache", nobody()), r#"{"occupied":false,"cache":null}"#),
             (
                 tell("subscription_count,user_count", occupied.clone()),
                 r#"{"occupied":true,"user_count":42,"subscription_count":43}"#,
             ),
-            (
-                tell("cache", occupied),
-                r#"{"occupied":true,"cache":{"data":"{\"a\":1}","ttl":60}}"#,
-            ),
+            (tell("cache", occupied), r#"{"occupied":true,"cache":{"data":"{\"a\":1}","ttl":60}}"#),
         ] {
             assert_eq!(told, expected);
         }

@@ -41,12 +41,8 @@ pub(crate) fn batch_bytes(app: &App) -> usize {
 }
 
 fn event_bytes(app: &App) -> usize {
-    let text = app
-        .limits
-        .event_data_bytes
-        .saturating_add(app.limits.event_name);
-    text.saturating_mul(ESCAPED_BYTE)
-        .saturating_add(SLACK_BYTES)
+    let text = app.limits.event_data_bytes.saturating_add(app.limits.event_name);
+    text.saturating_mul(ESCAPED_BYTE).saturating_add(SLACK_BYTES)
 }
 
 /// Publishes what a body says, once for each idempotency key.
@@ -113,15 +109,16 @@ async fn carry_out(
         order.events.len(),
         state.clock.now(),
     )?;
+    let metrics = state.node.metrics().of(&app.id);
+    let count = order.events.len() as u64;
     if order.wanted == Wanted::Nothing {
         state.node.publish(app, order.events).await?;
+        metrics.published.add(count);
         return Ok(empty_object());
     }
-    let channels: Vec<ChannelName> = order
-        .events
-        .iter()
-        .map(|event| event.channel.clone())
-        .collect();
+    let channels: Vec<ChannelName> =
+        order.events.iter().map(|event| event.channel.clone()).collect();
     let facts = state.node.publish_and_describe(app, order.events).await?;
+    metrics.published.add(count);
     to_json(&order.wanted.tell(app, channels, &facts))
 }

@@ -87,11 +87,7 @@ pub(crate) struct CountsByChannel(pub(crate) Vec<(ChannelName, Counts)>);
 
 impl Serialize for CountsByChannel {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.0
-                .iter()
-                .map(|(channel, counts)| (channel.as_str(), counts)),
-        )
+        serializer.collect_map(self.0.iter().map(|(channel, counts)| (channel.as_str(), counts)))
     }
 }
 
@@ -113,11 +109,7 @@ mod tests {
     #[test]
     fn each_channel_gets_what_applies_to_it() {
         let mut app = App::new("1", Credential::new("key", "secret"));
-        let facts = ChannelFacts {
-            subscriptions: 3,
-            users: 2,
-            cached: None,
-        };
+        let facts = ChannelFacts { subscriptions: 3, users: 2, cached: None };
         let info = Info::parse(["user_count,subscription_count"]);
         let tell = |app: &App| {
             let counts = ["presence-a", "b"].map(|name| {
@@ -129,9 +121,6 @@ mod tests {
         };
         assert_eq!(tell(&app), r#"{"presence-a":{"user_count":2},"b":{}}"#);
         app.subscription_count = true;
-        assert_eq!(
-            tell(&app),
-            r#"{"presence-a":{"user_count":2},"b":{"subscription_count":3}}"#
-        );
+        assert_eq!(tell(&app), r#"{"presence-a":{"user_count":2},"b":{"subscription_count":3}}"#);
     }
 }

@@ -36,9 +36,7 @@ impl Call<'_> {
     fn count_read(&self, app: &App) -> Result<(), ApiError> {
         let limit = app.limits.read_requests_per_second;
         let now = self.state.clock.now();
-        self.state
-            .rates
-            .take(&app.id, Allowance::Reads, limit, 1, now)?;
+        self.state.rates.take(&app.id, Allowance::Reads, limit, 1, now)?;
         Ok(())
     }
 }
@@ -66,9 +64,7 @@ fn channel_in_path(segment: &str, app: &App) -> Result<ChannelName, ApiError> {
 }
 
 fn to_json(reply: &impl Serialize) -> Result<Bytes, ApiError> {
-    serde_json::to_vec(reply)
-        .map(Bytes::from)
-        .map_err(|_| ApiError::Internal)
+    serde_json::to_vec(reply).map(Bytes::from).map_err(|_| ApiError::Internal)
 }
 
 const fn empty_object() -> Bytes {

@@ -118,14 +118,10 @@ impl Order {
         let BatchBody { batch } = parse(text_of_body(body)?)?;
         let limit = app.limits.events_per_batch;
         if batch.is_empty() || batch.len() > limit {
-            return Err(ApiError::invalid(format!(
-                "A batch has 1 to {limit} events"
-            )));
+            return Err(ApiError::invalid(format!("A batch has 1 to {limit} events")));
         }
-        let batch: Vec<BatchItem<'_>> = batch
-            .into_iter()
-            .map(|item| parse(item.get()))
-            .collect::<Result<_, _>>()?;
+        let batch: Vec<BatchItem<'_>> =
+            batch.into_iter().map(|item| parse(item.get())).collect::<Result<_, _>>()?;
         let infos: Vec<Option<Info>> = batch.iter().map(|item| asked(item.info.as_ref())).collect();
         let wanted = if infos.iter().any(Option::is_some) {
             Wanted::ByEvent(infos.into_iter().map(Option::unwrap_or_default).collect())
@@ -253,8 +249,7 @@ fn socket_id(text: Option<&Text<'_>>) -> Result<Option<SocketId>, ApiError> {
 }
 
 fn asked(info: Option<&Text<'_>>) -> Option<Info> {
-    info.filter(|Text(words)| !words.is_empty())
-        .map(|Text(words)| Info::parse([words.as_ref()]))
+    info.filter(|Text(words)| !words.is_empty()).map(|Text(words)| Info::parse([words.as_ref()]))
 }
 
 #[cfg(test)]

@@ -1,9 +1,5 @@
 //! Requests that are believed and requests that are not: the vectors of protocol appendix A, and attacks.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -23,11 +19,7 @@ fn app() -> App {
 
 /// Checks a request as an endpoint does, at a time.
 fn check_at(now: i64, method: &str, path: &str, query: &str, body: &str) -> Result<(), AuthError> {
-    let line = RequestLine {
-        method,
-        path,
-        query,
-    };
+    let line = RequestLine { method, path, query };
     let query = verify(&app(), &line, now)?;
     check_body(&query, body.as_bytes(), true)
 }
@@ -139,13 +131,8 @@ fn a_vector_changed_anywhere_is_refused() {
 #[test]
 fn the_text_of_a_refusal_shows_what_to_sign_and_no_signature() {
     let line = "POST\n/apps/3/events\n";
-    let error = check(
-        "POST",
-        "/apps/3/events",
-        &format!("{Q}&auth_signature=abc"),
-        "",
-    )
-    .unwrap_err();
+    let error =
+        check("POST", "/apps/3/events", &format!("{Q}&auth_signature=abc"), "").unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -162,14 +149,8 @@ fn checks_come_in_pushers_order() {
         ("", AuthError::MissingKey),
         ("auth_key=other", AuthError::UnknownKey),
         (&format!("auth_key={KEY}"), AuthError::MissingVersion),
-        (
-            &format!("auth_key={KEY}&auth_version=2.0"),
-            AuthError::UnsupportedVersion,
-        ),
-        (
-            &format!("auth_key={KEY}&auth_version=1.0"),
-            AuthError::MissingTimestamp,
-        ),
+        (&format!("auth_key={KEY}&auth_version=2.0"), AuthError::UnsupportedVersion),
+        (&format!("auth_key={KEY}&auth_version=1.0"), AuthError::MissingTimestamp),
         (
             &format!("auth_key={KEY}&auth_version=1.0&auth_timestamp=0"),
             AuthError::Expired { given: 0, now: NOW },
@@ -215,11 +196,7 @@ fn timestamps_that_are_none() {
         let query = format!("auth_key={KEY}&auth_timestamp={timestamp}&auth_version=1.0");
         let query = signed("GET", "/apps/3/channels", &query);
         let error = check("GET", "/apps/3/channels", &query, "").unwrap_err();
-        assert_eq!(
-            matches!(error, AuthError::Expired { .. }),
-            is_number,
-            "{error}"
-        );
+        assert_eq!(matches!(error, AuthError::Expired { .. }), is_number, "{error}");
     }
     for name in ["auth_timestamp=1353088179", "AUTH_timestamp=1353088179"] {
         let query = signed("GET", "/apps/3/channels", &format!("{Q}&{name}"));
@@ -235,14 +212,8 @@ fn a_body_is_the_one_that_was_signed() {
     let post = |query: &str, body: &str| check("POST", path, &signed("POST", path, query), body);
     let md5 = sign::body_md5(b"{}");
     assert_eq!(post(&format!("{Q}&body_md5={md5}"), "{}"), Ok(()));
-    assert_eq!(
-        post(&format!("{Q}&body_md5={md5}"), "{} "),
-        Err(AuthError::Body)
-    );
-    assert_eq!(
-        post(&format!("{Q}&body_md5={md5}"), ""),
-        Err(AuthError::Body)
-    );
+    assert_eq!(post(&format!("{Q}&body_md5={md5}"), "{} "), Err(AuthError::Body));
+    assert_eq!(post(&format!("{Q}&body_md5={md5}"), ""), Err(AuthError::Body));
     assert_eq!(post(Q, "{}"), Err(AuthError::Body));
     assert_eq!(post(&format!("{Q}&body_md5="), ""), Err(AuthError::Body));
     assert_eq!(
@@ -252,10 +223,7 @@ fn a_body_is_the_one_that_was_signed() {
     // Taken out of a signed query, or put into one.
     let query = signed("POST", path, &format!("{Q}&body_md5={md5}"));
     let without = query.replace(&format!("&body_md5={md5}"), "");
-    assert!(matches!(
-        check("POST", path, &without, "{}"),
-        Err(AuthError::Signature { .. })
-    ));
+    assert!(matches!(check("POST", path, &without, "{}"), Err(AuthError::Signature { .. })));
 }
 
 /// Attack S25: what was signed for one path is good for no other; a path that was signed before it
@@ -282,19 +250,10 @@ fn a_path_is_the_one_that_was_signed() {
 #[test]
 fn a_plus_is_itself_or_a_space() {
     let path = "/apps/3/channels";
-    for (text, in_url) in [
-        ("a+b", "a+b"),
-        ("a+b", "a%2Bb"),
-        ("a b", "a+b"),
-        ("a b", "a%20b"),
-    ] {
+    for (text, in_url) in [("a+b", "a+b"), ("a+b", "a%2Bb"), ("a b", "a+b"), ("a b", "a%20b")] {
         let signature = hmac(&format!("GET\n{path}\n{Q}&info={text}"));
         let query = format!("{Q}&info={in_url}&auth_signature={signature}");
-        let line = RequestLine {
-            method: "GET",
-            path,
-            query: &query,
-        };
+        let line = RequestLine { method: "GET", path, query: &query };
         let read = verify(&app(), &line, NOW).unwrap();
         assert_eq!(read.unique("info"), Ok(Some(text)), "{in_url}");
     }
@@ -306,18 +265,13 @@ fn a_plus_is_itself_or_a_space() {
 #[test]
 fn older_credentials_end() {
     let mut app = app();
-    app.older
-        .push(micronotifier_actors::config::OlderCredential {
-            credential: Credential::new("old", SECRET),
-            until_unix: Some(NOW),
-        });
+    app.older.push(micronotifier_actors::config::OlderCredential {
+        credential: Credential::new("old", SECRET),
+        until_unix: Some(NOW),
+    });
     let query = format!("auth_key=old&auth_timestamp={NOW}&auth_version=1.0");
     let query = signed("GET", "/apps/3/channels", &query);
-    let line = RequestLine {
-        method: "GET",
-        path: "/apps/3/channels",
-        query: &query,
-    };
+    let line = RequestLine { method: "GET", path: "/apps/3/channels", query: &query };
     assert!(verify(&app, &line, NOW - 1).is_ok());
     assert_eq!(verify(&app, &line, NOW), Err(AuthError::UnknownKey));
 }

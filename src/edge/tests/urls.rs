@@ -16,32 +16,14 @@ fn the_paths_of_the_protocol() {
         ("/apps/3/events", Endpoint::Trigger { app }),
         ("/apps/3/batch_events", Endpoint::Batch { app }),
         ("/apps/3/channels", Endpoint::Channels { app }),
-        (
-            "/apps/3/channels/presence-a%40b",
-            Endpoint::Channel { app, channel },
-        ),
-        (
-            "/apps/3/channels/presence-a%40b/stats",
-            Endpoint::Channel { app, channel },
-        ),
-        (
-            "/apps/3/channels/presence-a%40b/users",
-            Endpoint::Users { app, channel },
-        ),
+        ("/apps/3/channels/presence-a%40b", Endpoint::Channel { app, channel }),
+        ("/apps/3/channels/presence-a%40b/stats", Endpoint::Channel { app, channel }),
+        ("/apps/3/channels/presence-a%40b/users", Endpoint::Users { app, channel }),
         (
             "/apps/3/users/u1/terminate_connections",
-            Endpoint::Terminate {
-                app: Some(app),
-                user: "u1",
-            },
+            Endpoint::Terminate { app: Some(app), user: "u1" },
         ),
-        (
-            "/users/u1/terminate_connections",
-            Endpoint::Terminate {
-                app: None,
-                user: "u1",
-            },
-        ),
+        ("/users/u1/terminate_connections", Endpoint::Terminate { app: None, user: "u1" }),
     ] {
         assert_eq!(find(path, Compatibility::None), Some(endpoint), "{path}");
     }

@@ -52,18 +52,13 @@ pub struct Admitted {
 impl Admission {
     /// Counts from nothing, by the limits of a node and its applications.
     pub fn new(limits: &NodeLimits, apps: &Apps) -> Arc<Self> {
-        let bucket = limits
-            .handshakes_per_second
-            .map(|rate| Mutex::new(Bucket::full(rate)));
+        let bucket = limits.handshakes_per_second.map(|rate| Mutex::new(Bucket::full(rate)));
         Arc::new(Self {
             max_connections: limits.max_connections.unwrap_or_else(by_descriptors),
             max_per_address: limits.max_connections_per_address,
             connections: AtomicU64::new(0),
             by_address: Mutex::default(),
-            by_app: apps
-                .iter()
-                .map(|app| (app.id.clone(), AtomicU64::new(0)))
-                .collect(),
+            by_app: apps.iter().map(|app| (app.id.clone(), AtomicU64::new(0))).collect(),
             bucket,
             clock: Clock::start(),
         })
@@ -83,11 +78,7 @@ impl Admission {
         if !count_up(&self.connections, self.max_connections) {
             return Err(NotAdmitted::Full);
         }
-        let mut admitted = Admitted {
-            admission: Arc::clone(self),
-            address: None,
-            app: None,
-        };
+        let mut admitted = Admitted { admission: Arc::clone(self), address: None, app: None };
         if let (Some(limit), Some(address)) = (self.max_per_address, address) {
             let mut by_address = lock(&self.by_address);
             let count = by_address.entry(address).or_default();
@@ -107,9 +98,7 @@ impl Admission {
 
     /// Returns how many connections an application has.
     pub fn connections_of(&self, app: &AppId) -> u64 {
-        self.by_app
-            .get(app)
-            .map_or(0, |count| count.load(Ordering::Relaxed))
+        self.by_app.get(app).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 
@@ -133,11 +122,7 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.admission.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(count) = self
-            .app
-            .as_ref()
-            .and_then(|app| self.admission.by_app.get(app))
-        {
+        if let Some(count) = self.app.as_ref().and_then(|app| self.admission.by_app.get(app)) {
             count.fetch_sub(1, Ordering::Relaxed);
         }
         if let Some(address) = self.address {
@@ -161,11 +146,7 @@ struct Bucket {
 
 impl Bucket {
     fn full(rate: u32) -> Self {
-        Self {
-            rate,
-            tokens: f64::from(rate),
-            filled: Moment::default(),
-        }
+        Self { rate, tokens: f64::from(rate), filled: Moment::default() }
     }
 
     fn take(&mut self, now: Moment) -> bool {
@@ -183,9 +164,7 @@ impl Bucket {
 
 fn count_up(count: &AtomicU64, limit: u64) -> bool {
     let raise = |count| (count < limit).then_some(count + 1);
-    count
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise)
-        .is_ok()
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, raise).is_ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -195,13 +174,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Returns how many connections the process has descriptors for.
 fn by_descriptors() -> u64 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"));
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    soft.map_or(u64::MAX, |soft| {
-        soft.saturating_sub(SPARE_DESCRIPTORS).max(1)
-    })
+    soft.map_or(u64::MAX, |soft| soft.saturating_sub(SPARE_DESCRIPTORS).max(1))
 }
 
 #[cfg(test)]
@@ -236,10 +211,7 @@ mod tests {
         drop(first);
         second.join_app(&app).unwrap();
         drop(second);
-        assert_eq!(
-            (admission.connections(), admission.connections_of(&app.id)),
-            (0, 0)
-        );
+        assert_eq!((admission.connections(), admission.connections_of(&app.id)), (0, 0));
         assert!(lock(&admission.by_address).is_empty());
     }
 

@@ -68,10 +68,7 @@ mod tests {
 
     #[test]
     fn a_reply_repeats_the_code() {
-        let received = CloseFrame {
-            code: 4201,
-            reason: "late".into(),
-        };
+        let received = CloseFrame { code: 4201, reason: "late".into() };
         assert_eq!(close_reply(Some(&received)), close(4201, ""));
     }
 
@@ -89,9 +86,6 @@ mod tests {
         let frame = close(4200, &"é".repeat(100));
         assert_eq!(frame.len(), 2 + 2 + 122);
         assert_eq!(frame[1], 124);
-        assert_eq!(
-            std::str::from_utf8(&frame[4..]),
-            Ok("é".repeat(61).as_str())
-        );
+        assert_eq!(std::str::from_utf8(&frame[4..]), Ok("é".repeat(61).as_str()));
     }
 }

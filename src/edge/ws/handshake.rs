@@ -95,9 +95,7 @@ pub fn accept(head: &RequestHead) -> Result<Bytes, HandshakeError> {
 
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING)
-        || headers
-            .get_all(header::CONTENT_LENGTH)
-            .any(|length| length.as_bytes() != b"0")
+        || headers.get_all(header::CONTENT_LENGTH).any(|length| length.as_bytes() != b"0")
 }
 
 /// Tells whether a comma-separated header holds a token, in any case of letters.
@@ -125,11 +123,7 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 mod tests {
     use actix_http::test::TestRequest;
     use actix_http::{Request, Uri};
@@ -148,11 +142,7 @@ mod tests {
         ];
         let mut request = TestRequest::default();
         request.method(Method::GET).uri("/app/k?protocol=7");
-        for header in usual
-            .iter()
-            .filter(|(name, _)| !without.contains(name))
-            .chain(with)
-        {
+        for header in usual.iter().filter(|(name, _)| !without.contains(name)).chain(with) {
             request.append_header(*header);
         }
         request.finish()
@@ -207,10 +197,7 @@ mod tests {
         assert_eq!(judge(&[], &[(name, "13")]), refused, "given twice");
         let answer = HandshakeError::WebSocketVersion.answer();
         let text = std::str::from_utf8(&answer).unwrap();
-        assert!(
-            text.starts_with("HTTP/1.1 426 Upgrade Required\r\n"),
-            "{text}"
-        );
+        assert!(text.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{text}");
         assert!(text.contains("\r\nSec-WebSocket-Version: 13\r\n"), "{text}");
         assert!(text.ends_with(r#"{"error":"unsupported websocket version","code":426}"#));
     }
@@ -229,11 +216,7 @@ mod tests {
             "dGhlIHNhbXBsZSBub25j*Q==",
             "dGhlIHNhbXBsZSBub25jZQ==dGhlIHNhbXBsZSBub25jZQ==",
         ] {
-            assert_eq!(
-                judge(&[name], &[(name, key)]),
-                Some(HandshakeError::Key),
-                "{key}"
-            );
+            assert_eq!(judge(&[name], &[(name, key)]), Some(HandshakeError::Key), "{key}");
         }
         assert_eq!(judge(&[name], &[]), Some(HandshakeError::Key));
         assert_eq!(judge(&[], &[KEY]), Some(HandshakeError::Key), "given twice");
@@ -269,14 +252,8 @@ mod tests {
             let answer = error.answer();
             let text = std::str::from_utf8(&answer).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            assert!(
-                head.starts_with(&format!("HTTP/1.1 {} ", error.status())),
-                "{head}"
-            );
-            assert!(
-                head.contains(&format!("\r\nContent-Length: {}", body.len())),
-                "{head}"
-            );
+            assert!(head.starts_with(&format!("HTTP/1.1 {} ", error.status())), "{head}");
+            assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{head}");
             assert!(head.contains("\r\nConnection: close"), "{head}");
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(body["code"], error.status());

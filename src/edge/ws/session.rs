@@ -75,29 +75,17 @@ impl<S: Stream> WsSession<S> {
     /// Starts the actor on this thread.
     pub(super) fn start_on(stream: S, socket: SocketId, accepted: Accepted) {
         Self::create(move |ctx| {
-            let Accepted {
-                app,
-                limits,
-                client,
-                worker,
-                wall,
-                admitted,
-                handshake,
-                early,
-            } = accepted;
-            let typed = Rc::new(Outbox::new(socket, stream, ctx.address().recipient()));
+            let Accepted { app, limits, client, worker, wall, admitted, handshake, early } =
+                accepted;
+            let metrics = worker.metrics().of(&app.id);
+            let notices = ctx.address().recipient();
+            let typed = Rc::new(Outbox::new(socket, stream, notices, metrics));
             let outbox: Rc<Outbox> = typed.clone();
             let seat = worker.desk().open(Rc::clone(&outbox));
             let now = worker.desk().now();
             worker.desk().send_control(&outbox, handshake);
             let mut effects = Vec::new();
-            let opening = Opening {
-                app,
-                limits: Arc::clone(&limits),
-                socket,
-                client,
-                now,
-            };
+            let opening = Opening { app, limits: Arc::clone(&limits), socket, client, now };
             let mut actor = Self {
                 session: Session::open(opening, &mut effects),
                 reader: FrameReader::new(),
@@ -119,10 +107,7 @@ impl<S: Stream> WsSession<S> {
     }
 
     fn now(&self) -> Now {
-        Now {
-            moment: self.worker.desk().now(),
-            unix: self.wall.unix_now(),
-        }
+        Now { moment: self.worker.desk().now(), unix: self.wall.unix_now() }
     }
 
     // --- effects --------------------------------------------------------------------------------
@@ -144,11 +129,7 @@ impl<S: Stream> WsSession<S> {
             Effect::ControlPing => desk.send_control(&self.outbox, control::ping(&[])),
             Effect::Close(close) => desk.end(&self.outbox, &close),
             Effect::Whisper(whisper) => {
-                if self
-                    .worker
-                    .whisper(self.session.app(), self.seat, whisper)
-                    .is_err()
-                {
+                if self.worker.whisper(self.session.app(), self.seat, whisper).is_err() {
                     let busy = "Client event rejected: the node is busy";
                     desk.send(&self.outbox, Frame::error(None, busy));
                 }
@@ -158,8 +139,7 @@ impl<S: Stream> WsSession<S> {
             }
             Effect::Subscribe(_) | Effect::Unsubscribe(_) | Effect::SignIn(_) => {
                 if self.command(effect).is_err() {
-                    self.session
-                        .close(ErrorCode::OverCapacity, "Over capacity", more);
+                    self.session.close(ErrorCode::OverCapacity, "Over capacity", more);
                 }
             }
         }
@@ -192,9 +172,8 @@ impl<S: Stream> WsSession<S> {
         if let Some(mut early) = self.early.take() {
             self.take_in(&mut early);
         }
-        let more = match self.read(task) {
-            Ok(more) => more,
-            Err(_) => return Poll::Ready(()),
+        let Ok(more) = self.read(task) else {
+            return Poll::Ready(());
         };
         if !self.outbox.is_blocked() && self.outbox.has_work() {
             self.worker.desk().flush(&self.outbox);
@@ -271,10 +250,7 @@ impl<S: Stream> WsSession<S> {
         if let Incoming::Close(close) = message {
             self.peer_closed = true;
             let (code, reason) = (close.map_or(1000, |close| close.code), "");
-            return self
-                .worker
-                .desk()
-                .end(&self.outbox, &Close { code, reason });
+            return self.worker.desk().end(&self.outbox, &Close { code, reason });
         }
         if self.outbox.ending() != Ending::Open {
             return;
@@ -282,18 +258,17 @@ impl<S: Stream> WsSession<S> {
         let now = self.now();
         let mut effects = Vec::new();
         match message {
-            Incoming::Text(text) => self.session.text(&text, now, &mut effects),
+            Incoming::Text(text) => {
+                self.outbox.metrics().received.add(1, text.len());
+                self.session.text(&text, now, &mut effects);
+            }
             Incoming::Binary(_) => self.session.binary(now.moment, &mut effects),
             Incoming::Ping(payload) => {
-                self.worker
-                    .desk()
-                    .send_control(&self.outbox, control::pong(&payload));
-                self.session
-                    .control(ControlFrame::Ping, now.moment, &mut effects);
+                self.worker.desk().send_control(&self.outbox, control::pong(&payload));
+                self.session.control(ControlFrame::Ping, now.moment, &mut effects);
             }
             Incoming::Pong(_) => {
-                self.session
-                    .control(ControlFrame::Pong, now.moment, &mut effects);
+                self.session.control(ControlFrame::Pong, now.moment, &mut effects);
             }
             Incoming::Close(_) => {}
         }
@@ -303,10 +278,7 @@ impl<S: Stream> WsSession<S> {
     /// Answers a breach of the WebSocket protocol. What the client still sends makes no sense any more.
     fn break_off(&mut self, error: FrameError) {
         self.peer_closed = true;
-        let close = Close {
-            code: error.close_code(),
-            reason: error.reason(),
-        };
+        let close = Close { code: error.close_code(), reason: error.reason() };
         self.worker.desk().end(&self.outbox, &close);
     }
 

@@ -4,6 +4,7 @@
 //! way: the upgrade succeeds, then comes `pusher:error`, then a Close with the same code (protocol
 //! sections 1.1 to 1.5).
 
+use std::borrow::Cow;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,7 +17,6 @@ use micronotifier_actors::config::App;
 use micronotifier_actors::limits::NodeLimits;
 use micronotifier_actors::protocol::{ErrorCode, Frame, SocketId};
 use micronotifier_actors::session::ClientLibrary;
-use micronotifier_actors::session::effect::Close;
 
 use super::admission::{Admission, Admitted, NotAdmitted};
 use super::session::{Accepted, WsSession};
@@ -41,17 +41,12 @@ pub(crate) struct Upgrades {
 /// Why a client is sent away after the upgrade. The order of the checks is that of protocol section 1.5.
 struct Refusal {
     code: ErrorCode,
-    reason: &'static str,
-    message: String,
+    reason: Cow<'static, str>,
 }
 
 impl Refusal {
-    fn new(code: ErrorCode, reason: &'static str) -> Self {
-        Self {
-            code,
-            reason,
-            message: reason.to_owned(),
-        }
+    const fn new(code: ErrorCode, reason: &'static str) -> Self {
+        Self { code, reason: Cow::Borrowed(reason) }
     }
 }
 
@@ -86,9 +81,8 @@ impl Upgrades {
                 WsSession::start_on(stream, socket, accepted);
             }
             Err(refusal) => {
-                let error = Frame::error(Some(refusal.code), &refusal.message);
-                let close = Close::pusher(refusal.code, refusal.reason);
-                let close = control::close(close.code, close.reason);
+                let error = Frame::error(Some(refusal.code), &refusal.reason);
+                let close = control::close(refusal.code.number(), &refusal.reason);
                 say(&stream, &[handshake, error.wire().clone(), close]).await;
             }
         }
@@ -116,20 +110,11 @@ impl Upgrades {
             app.credential(&key, self.edge.wall.unix_now()).is_some()
         });
         let app = app.ok_or_else(|| {
-            let reason = "App key does not exist";
-            let shown: String = key.chars().take(100).collect();
-            let message = format!("App key {shown} does not exist");
-            Refusal {
-                code: ErrorCode::UnknownApplication,
-                reason,
-                message,
-            }
+            let reason = Cow::Owned(format!("App key {key} does not exist"));
+            Refusal { code: ErrorCode::UnknownApplication, reason }
         })?;
         if !app.enabled {
-            return Err(Refusal::new(
-                ErrorCode::ApplicationDisabled,
-                "Application disabled",
-            ));
+            return Err(Refusal::new(ErrorCode::ApplicationDisabled, "Application disabled"));
         }
         if app.tls_only && !client.secure {
             let reason = "Application only accepts SSL connections, reconnect using wss://";
@@ -151,7 +136,7 @@ impl Upgrades {
             .and_then(|path| path.strip_prefix("/app/"))
             .filter(|key| !key.is_empty() && !key.contains('/'))
             .and_then(|key| percent_decode(key, Plus::Literal))
-            .map(std::borrow::Cow::into_owned)
+            .map(Cow::into_owned)
             .ok_or_else(|| Refusal::new(ErrorCode::PathNotFound, "Path not found"))
     }
 }
@@ -160,10 +145,9 @@ impl Upgrades {
 fn check_protocol(protocol: Option<&str>) -> Result<(), Refusal> {
     match protocol {
         None | Some("5" | "6" | "7") => Ok(()),
-        Some(_) => Err(Refusal::new(
-            ErrorCode::UnsupportedProtocol,
-            "Unsupported protocol version",
-        )),
+        Some(_) => {
+            Err(Refusal::new(ErrorCode::UnsupportedProtocol, "Unsupported protocol version"))
+        }
     }
 }
 

@@ -1,10 +1,6 @@
 //! Variables and files of secrets.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 use super::*;
 
@@ -28,13 +24,7 @@ fn the_environment_overrides_every_kind_of_value() {
         ],
     );
     let config = settings.unwrap().config;
-    assert_eq!(
-        config.listen,
-        Listen::Tcp {
-            host: "::1".to_owned(),
-            port: 8222
-        }
-    );
+    assert_eq!(config.listen, Listen::Tcp { host: "::1".to_owned(), port: 8222 });
     assert_eq!(config.node.limits.outbox_bytes, 524_288);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.edge.trusted_proxies.len(), 1);
@@ -51,18 +41,12 @@ fn a_secret_of_digits_stays_a_text() {
         &with_app(json!({})).to_string(),
         &[("MICRONOTIFIER__ADMIN_TOKEN_FILE", digits.to_str().unwrap())],
     );
-    assert_eq!(
-        settings.unwrap().config.admin.unwrap().token,
-        "00120000000000001e3"
-    );
+    assert_eq!(settings.unwrap().config.admin.unwrap().token, "00120000000000001e3");
     let settings = load_under(
         &with_app(json!({})).to_string(),
         &[("MICRONOTIFIER__ADMIN_TOKEN", "0012000000000000")],
     );
-    assert_eq!(
-        settings.unwrap().config.admin.unwrap().token,
-        "0012000000000000"
-    );
+    assert_eq!(settings.unwrap().config.admin.unwrap().token, "0012000000000000");
 }
 
 #[test]
@@ -75,34 +59,19 @@ fn files_hold_secrets_and_applications() {
     let expected =
         micronotifier_actors::protocol::sign::Credential::new("k", "9876543210fedcba").sign(text);
     let list = list.to_str().unwrap();
-    for json in [
-        json!({"applications": apps}),
-        json!({"applications-file": list}),
-    ] {
+    for json in [json!({"applications": apps}), json!({"applications-file": list})] {
         let config = load(&json).unwrap().config;
-        assert_eq!(
-            config.node.apps.by_id("a").unwrap().credential.sign(text),
-            expected
-        );
+        assert_eq!(config.node.apps.by_id("a").unwrap().credential.sign(text), expected);
     }
     // The environment's file goes over the file's list.
     let over = [("MICRONOTIFIER__APPLICATIONS_FILE", list)];
-    let config = load_under(
-        r#"{"applications": [{"name":"z","key":"z","secret":"z"}]}"#,
-        &over,
-    );
+    let config = load_under(r#"{"applications": [{"name":"z","key":"z","secret":"z"}]}"#, &over);
     assert!(config.unwrap().config.node.apps.by_id("a").is_some());
 
     let both = json!({"admin-token": "x", "admin-token-file": secret});
-    assert_mistake(
-        load(&both),
-        "admin-token-file: give admin-token or admin-token-file, not both",
-    );
+    assert_mistake(load(&both), "admin-token-file: give admin-token or admin-token-file, not both");
     let missing = json!({"admin-token-file": "/nonexistent/token"});
-    assert_mistake(
-        load(&missing),
-        "admin-token-file: /nonexistent/token cannot be opened",
-    );
+    assert_mistake(load(&missing), "admin-token-file: /nonexistent/token cannot be opened");
 }
 
 #[test]

@@ -1,10 +1,6 @@
 //! What right values mean.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 use super::*;
 
@@ -43,11 +39,7 @@ fn soketi_brings_its_own_defaults() {
     assert_eq!(config.node.limits.pong_timeout, Duration::from_secs(30));
     let app = config.node.apps.iter().next().unwrap();
     assert_eq!(
-        (
-            app.limits.channel_name,
-            app.limits.event_data_bytes,
-            app.limits.presence_data_bytes
-        ),
+        (app.limits.channel_name, app.limits.event_data_bytes, app.limits.presence_data_bytes),
         (200, 102_400, 2048)
     );
     assert_eq!(app.limits.client_events_per_second, None);
@@ -63,10 +55,7 @@ fn networks_and_listeners_are_parsed() {
     json["host"] = json!("unix:/run/mn.sock");
     json["admin-port"] = json!(0);
     let config = load(&json).unwrap().config;
-    let network = |address: &str, prefix| Network {
-        address: address.parse().unwrap(),
-        prefix,
-    };
+    let network = |address: &str, prefix| Network { address: address.parse().unwrap(), prefix };
     assert_eq!(
         config.edge.trusted_proxies,
         [

@@ -1,10 +1,6 @@
 //! What is said of wrong values.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 use super::*;
 
@@ -67,39 +63,22 @@ fn limits_must_fit_each_other() {
     assert_mistake(load(&json), "http.body-bytes: must be at least 14336");
     let mut json = with_app(json!({}));
     json["admin-port"] = json!(8111);
-    assert_mistake(
-        load(&json),
-        "admin-port: must not be the port of the public listener",
-    );
+    assert_mistake(load(&json), "admin-port: must not be the port of the public listener");
     // A shorter activity timeout alone takes the pong timeout with it.
     let mut json = with_app(json!({}));
     json["activity-timeout"] = json!(5);
-    assert_eq!(
-        load(&json).unwrap().config.node.limits.pong_timeout,
-        Duration::from_secs(5)
-    );
+    assert_eq!(load(&json).unwrap().config.node.limits.pong_timeout, Duration::from_secs(5));
 }
 
 #[test]
 fn published_secrets_are_for_this_machine_alone() {
-    for secret in [
-        "abcdefghij",
-        "donttellanybody",
-        "app-secret",
-        "reverb-secret",
-    ] {
+    for secret in ["abcdefghij", "donttellanybody", "app-secret", "reverb-secret"] {
         let mut json = with_app(json!({ "secret": secret }));
         assert!(load(&json).unwrap().warnings.is_empty());
         json["host"] = json!("0.0.0.0");
-        assert_mistake(
-            load(&json),
-            "applications[0].secret: is published in a sample",
-        );
+        assert_mistake(load(&json), "applications[0].secret: is published in a sample");
         json["host"] = json!("");
-        assert_mistake(
-            load(&json),
-            "applications[0].secret: is published in a sample",
-        );
+        assert_mistake(load(&json), "applications[0].secret: is published in a sample");
     }
     let short = load(&with_app(json!({"secret": "notpublished"}))).unwrap();
     assert_eq!(
@@ -112,10 +91,7 @@ fn published_secrets_are_for_this_machine_alone() {
 fn syntax_errors_have_line_and_column() {
     let found = mistakes(load_under("{\n  \"port\": ,\n}", &[]));
     assert_eq!(found.len(), 1);
-    assert!(
-        found[0].contains("config.json:2:11: not valid JSON: expected value"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("config.json:2:11: not valid JSON: expected value"), "{found:?}");
     assert!(mistakes(load_under("[]", &[]))[0].ends_with("must be a JSON object"));
     let deep = format!("{{\"a\":{}", "[".repeat(100_000));
     assert!(mistakes(load_under(&deep, &[]))[0].contains("recursion limit"));

@@ -1,11 +1,6 @@
 //! What a configuration may say, what it means, and what it is told when it is wrong: the helpers of these tests.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
 
 mod environment;
 mod meaning;
@@ -32,11 +27,8 @@ pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        let name = format!(
-            "micronotifier-settings-{}-{:016x}",
-            std::process::id(),
-            rand::random::<u64>()
-        );
+        let name =
+            format!("micronotifier-settings-{}-{:016x}", std::process::id(), rand::random::<u64>());
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).unwrap();
         Self(path)
@@ -68,9 +60,7 @@ pub(super) fn load_file(
     file: &Path,
     environment: &[(&str, &str)],
 ) -> Result<Settings, SettingsErrors> {
-    let owned = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let owned = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::load(Some(file), owned)
 }
 
@@ -91,27 +81,17 @@ pub(super) fn with_app(fields: serde_json::Value) -> serde_json::Value {
 /// The mistakes as `place: problem`.
 #[track_caller]
 pub(super) fn mistakes(result: Result<Settings, SettingsErrors>) -> Vec<String> {
-    result
-        .unwrap_err()
-        .mistakes
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    result.unwrap_err().mistakes.iter().map(ToString::to_string).collect()
 }
 
 #[track_caller]
 pub(super) fn assert_mistake(result: Result<Settings, SettingsErrors>, expected: &str) {
     let found = mistakes(result);
-    assert!(
-        found.iter().any(|mistake| mistake.starts_with(expected)),
-        "{found:#?}"
-    );
+    assert!(found.iter().any(|mistake| mistake.starts_with(expected)), "{found:#?}");
 }
 
 pub(super) fn sample(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("config")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
 }
 
 /// Every key that the loader asks for, with everything present that has keys of its own.

@@ -95,10 +95,8 @@ impl Call {
 
     /// Returns the text that these pairs sign.
     pub(crate) fn text_to_sign(&self, pairs: &[(String, String)]) -> String {
-        let mut sorted: Vec<(String, String)> = pairs
-            .iter()
-            .map(|(name, value)| (name.to_lowercase(), value.clone()))
-            .collect();
+        let mut sorted: Vec<(String, String)> =
+            pairs.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
         sorted.sort_by(|left, right| left.0.cmp(&right.0));
         format!("{}\n{}\n{}", self.method, self.path, joined(&sorted))
     }
@@ -113,15 +111,13 @@ impl Call {
 
     /// Returns the signed request.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.bytes_with(&joined(&self.signed_query()))
+        let query = joined(&self.signed_query());
+        self.bytes_with(&query.replace('#', "%23").replace(' ', "%20"))
     }
 
     /// Returns the request with any query.
     pub(crate) fn bytes_with(&self, query: &str) -> Vec<u8> {
-        let mut head = format!(
-            "{} {}?{query} HTTP/1.1\r\nHost: node\r\n",
-            self.method, self.path
-        );
+        let mut head = format!("{} {}?{query} HTTP/1.1\r\nHost: node\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -136,11 +132,7 @@ impl Call {
 
 /// Joins pairs as they stand, without escaping.
 pub(crate) fn joined(pairs: &[(String, String)]) -> String {
-    pairs
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect::<Vec<_>>()
-        .join("&")
+    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }
 
 /// A backend's connection, kept alive between requests.
@@ -153,10 +145,7 @@ pub(crate) struct Api {
 impl Api {
     /// Opens the connection of an application's backend.
     pub(crate) fn new(app: TestApp, stream: Stream) -> Self {
-        Self {
-            app,
-            connection: Connection::new(stream),
-        }
+        Self { app, connection: Connection::new(stream) }
     }
 
     /// Sends a signed request.

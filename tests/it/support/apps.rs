@@ -15,59 +15,32 @@ pub(crate) struct TestApp {
 }
 
 /// Client events on, subscription count off: the application of protocol section 12.
-pub(crate) const MAIN: TestApp = TestApp {
-    id: "3",
-    key: "k",
-    secret: "secret-of-the-main-application",
-};
+pub(crate) const MAIN: TestApp =
+    TestApp { id: "3", key: "k", secret: "secret-of-the-main-application" };
 /// Another tenant, with subscription counts.
-pub(crate) const COUNTED: TestApp = TestApp {
-    id: "4",
-    key: "counted-key",
-    secret: "secret-of-the-counted-application",
-};
+pub(crate) const COUNTED: TestApp =
+    TestApp { id: "4", key: "counted-key", secret: "secret-of-the-counted-application" };
 /// As the configuration leaves it: client events off.
-pub(crate) const PLAIN: TestApp = TestApp {
-    id: "5",
-    key: "plain-key",
-    secret: "secret-of-the-plain-application",
-};
+pub(crate) const PLAIN: TestApp =
+    TestApp { id: "5", key: "plain-key", secret: "secret-of-the-plain-application" };
 /// Nobody ever subscribes to anything here.
-pub(crate) const QUIET: TestApp = TestApp {
-    id: "6",
-    key: "quiet-key",
-    secret: "secret-of-the-quiet-application",
-};
+pub(crate) const QUIET: TestApp =
+    TestApp { id: "6", key: "quiet-key", secret: "secret-of-the-quiet-application" };
 /// Switched off.
-pub(crate) const DISABLED: TestApp = TestApp {
-    id: "7",
-    key: "disabled-key",
-    secret: "secret-of-the-disabled-application",
-};
+pub(crate) const DISABLED: TestApp =
+    TestApp { id: "7", key: "disabled-key", secret: "secret-of-the-disabled-application" };
 /// Takes no plain sockets.
-pub(crate) const TLS_ONLY: TestApp = TestApp {
-    id: "8",
-    key: "tls-only-key",
-    secret: "secret-of-the-tls-only-application",
-};
+pub(crate) const TLS_ONLY: TestApp =
+    TestApp { id: "8", key: "tls-only-key", secret: "secret-of-the-tls-only-application" };
 /// Browsers may come from `https://app.example.com` alone.
-pub(crate) const ORIGINS: TestApp = TestApp {
-    id: "9",
-    key: "origins-key",
-    secret: "secret-of-the-origins-application",
-};
+pub(crate) const ORIGINS: TestApp =
+    TestApp { id: "9", key: "origins-key", secret: "secret-of-the-origins-application" };
 /// Two connections at once.
-pub(crate) const QUOTA: TestApp = TestApp {
-    id: "10",
-    key: "quota-key",
-    secret: "secret-of-the-quota-application",
-};
+pub(crate) const QUOTA: TestApp =
+    TestApp { id: "10", key: "quota-key", secret: "secret-of-the-quota-application" };
 /// Caches forget after a second, presence channels hold three users.
-pub(crate) const SMALL: TestApp = TestApp {
-    id: "11",
-    key: "small-key",
-    secret: "secret-of-the-small-application",
-};
+pub(crate) const SMALL: TestApp =
+    TestApp { id: "11", key: "small-key", secret: "secret-of-the-small-application" };
 
 impl TestApp {
     /// Returns the application as a node is configured with it.
@@ -107,36 +80,20 @@ pub(crate) fn md5_hex(body: &[u8]) -> String {
 
 /// Returns every application above, as the shared node has them.
 pub(crate) fn all() -> Apps {
-    let counted = App {
-        client_events: true,
-        subscription_count: true,
-        ..COUNTED.config()
-    };
+    let counted = App { client_events: true, subscription_count: true, ..COUNTED.config() };
     let mut quota = QUOTA.config();
     quota.limits.max_connections = Some(2);
     let mut small = SMALL.config();
     small.limits.cache = std::time::Duration::from_secs(1);
     small.limits.presence_members = 3;
     Apps::new([
-        App {
-            client_events: true,
-            ..MAIN.config()
-        },
+        App { client_events: true, ..MAIN.config() },
         counted,
         PLAIN.config(),
         QUIET.config(),
-        App {
-            enabled: false,
-            ..DISABLED.config()
-        },
-        App {
-            tls_only: true,
-            ..TLS_ONLY.config()
-        },
-        App {
-            allowed_origins: vec!["https://app.example.com".to_owned()],
-            ..ORIGINS.config()
-        },
+        App { enabled: false, ..DISABLED.config() },
+        App { tls_only: true, ..TLS_ONLY.config() },
+        App { allowed_origins: vec!["https://app.example.com".to_owned()], ..ORIGINS.config() },
         quota,
         small,
     ])

@@ -86,10 +86,7 @@ impl Socket {
     pub(crate) fn expect_error(&mut self, code: Option<u16>) -> String {
         let frame = self.expect_event("pusher:error");
         assert_eq!(frame["data"]["code"], json!(code), "{frame}");
-        frame["data"]["message"]
-            .as_str()
-            .expect("a text")
-            .to_owned()
+        frame["data"]["message"].as_str().expect("a text").to_owned()
     }
 
     /// Expects a refused subscription: the channel's own error and then `pusher:error`; returns the message.
@@ -185,10 +182,7 @@ fn check_encoding(frame: &Value) {
         assert!(frame["data"].is_string(), "{frame}");
     }
     if let Some(channel) = frame.get("channel") {
-        assert!(
-            channel.as_str().is_some_and(|name| !name.is_empty()),
-            "{frame}"
-        );
+        assert!(channel.as_str().is_some_and(|name| !name.is_empty()), "{frame}");
     }
     if let Some(user) = frame.get("user_id") {
         assert!(user.is_string(), "{frame}");

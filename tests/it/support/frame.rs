@@ -34,12 +34,7 @@ pub(crate) fn fragment(opcode: u8, payload: &[u8]) -> Vec<u8> {
 /// Returns a masked frame with any first byte: FIN, RSV bits and opcode.
 pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(first, payload.len() as u64);
-    frame.extend(
-        payload
-            .iter()
-            .zip(MASKING_KEY.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    frame.extend(payload.iter().zip(MASKING_KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
     frame
 }
 

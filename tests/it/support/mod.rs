@@ -28,10 +28,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let clock = Clock::start();
     while !holds() {
-        assert!(
-            clock.now().elapsed() < DEADLINE,
-            "did not happen in time: {what}"
-        );
+        assert!(clock.now().elapsed() < DEADLINE, "did not happen in time: {what}");
         std::thread::yield_now();
     }
 }

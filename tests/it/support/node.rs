@@ -5,7 +5,11 @@ use std::sync::{LazyLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use micronotifier::config::{EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig};
+use micronotifier::config::{
+    EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig,
+};
+use micronotifier_actors::Node;
+use micronotifier_actors::bridge::loopback::Hub;
 use micronotifier_actors::config::NodeConfig;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -37,50 +41,49 @@ fn configuration() -> ServerConfig {
     node.limits.handshakes_per_second = None;
     ServerConfig {
         node,
-        listen: Listen::Tcp {
-            host: "127.0.0.1".to_owned(),
-            port: 0,
-        },
+        development: false,
+        listen: Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 },
         tls: None,
         admin: None,
         edge: EdgeConfig::default(),
         socket: SocketConfig::default(),
         http: HttpConfig::default(),
-        log: LogConfig {
-            format: LogFormat::Text,
-            level: log::LevelFilter::Off,
-        },
-        development: false,
+        log: LogConfig { format: LogFormat::Text, level: log::LevelFilter::Off },
     }
 }
 
 impl TestNode {
     /// Starts a server with the usual configuration, changed by `adjust`.
     pub(crate) fn start(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::start_with(adjust, Node::start)
+    }
+
+    /// Starts one more node of those that share a hub.
+    pub(crate) fn start_on(hub: &Hub, adjust: impl FnOnce(&mut ServerConfig)) -> Self {
+        let hub = hub.clone();
+        Self::start_with(adjust, move |config| Node::start_with(config, |sink| hub.connect(sink)))
+    }
+
+    fn start_with(
+        adjust: impl FnOnce(&mut ServerConfig),
+        start: impl FnOnce(NodeConfig) -> Node + Send + 'static,
+    ) -> Self {
         let mut config = configuration();
         adjust(&mut config);
         let (started, addresses) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                let server = micronotifier::serve(config)
-                    .await
-                    .expect("the server starts");
-                started
-                    .send((server.address(), server.admin_address()))
-                    .expect("the test waits");
+                let server = micronotifier::serve_with(config, start).await;
+                let server = server.expect("the server starts");
+                started.send((server.address(), server.admin_address())).expect("the test waits");
                 // An error means that the test is gone, which is a reason to stop as well.
                 stopped.await.ok();
                 server.stop().await;
             });
         });
         let (address, admin) = addresses.recv_timeout(DEADLINE).expect("the server starts");
-        Self {
-            address,
-            admin,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+        Self { address, admin, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Returns the TCP address.
@@ -136,10 +139,7 @@ impl Drop for TestNode {
         self.begin_stop();
         let ended = self.thread.take().map(JoinHandle::join);
         if !std::thread::panicking() {
-            assert!(
-                matches!(ended, Some(Ok(()))),
-                "the server's thread panicked"
-            );
+            assert!(matches!(ended, Some(Ok(()))), "the server's thread panicked");
         }
     }
 }

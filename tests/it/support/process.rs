@@ -52,12 +52,7 @@ impl Configured {
             stderr.read_to_string(&mut text).unwrap();
             text
         });
-        let mut program = Self {
-            child,
-            port,
-            file: path,
-            log: Some(log),
-        };
+        let mut program = Self { child, port, file: path, log: Some(log) };
         eventually("the program listens", || {
             if let Some(status) = program.child.try_wait().unwrap() {
                 panic!("{status}: {}", program.take_log());
@@ -78,11 +73,8 @@ impl Configured {
 
     /// Asks the program to end, as an operator does.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill")
-            .arg("-TERM")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
+        let status =
+            Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
         assert!(status.success());
     }
 

@@ -35,10 +35,7 @@ pub(crate) fn upgrade_request(target: &str, headers: &[(&str, &str)]) -> String 
 
 /// Returns where pusher-js connects.
 pub(crate) fn target(app: TestApp) -> String {
-    format!(
-        "/app/{}?protocol=7&client=js&version=8.6.0&flash=false",
-        app.key
-    )
+    format!("/app/{}?protocol=7&client=js&version=8.6.0&flash=false", app.key)
 }
 
 impl Socket {
@@ -69,12 +66,7 @@ impl Socket {
             "RFC 6455, section 1.3"
         );
         let (stream, buffer) = connection.into_parts();
-        Ok(Self {
-            stream,
-            app: super::apps::MAIN,
-            id: String::new(),
-            buffer,
-        })
+        Ok(Self { stream, app: super::apps::MAIN, id: String::new(), buffer })
     }
 
     /// Upgrades, or fails.
@@ -95,10 +87,7 @@ impl Socket {
         let frame = self.expect_event("pusher:connection_established");
         assert!(frame.get("channel").is_none(), "{frame}");
         let data = frame["data"].clone();
-        data["socket_id"]
-            .as_str()
-            .expect("a text")
-            .clone_into(&mut self.id);
+        data["socket_id"].as_str().expect("a text").clone_into(&mut self.id);
         data
     }
 

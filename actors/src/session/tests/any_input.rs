@@ -29,13 +29,8 @@ const CHANNELS: [&str; 9] = [
     "#server-to-user-2",
     "not a name",
 ];
-const DATA: [&str; 5] = [
-    r#"{"user_id":"1"}"#,
-    r#"{"user_id":2,"user_info":{}}"#,
-    r#"{"user_info":[]}"#,
-    "",
-    "{",
-];
+const DATA: [&str; 5] =
+    [r#"{"user_id":"1"}"#, r#"{"user_id":2,"user_info":{}}"#, r#"{"user_info":[]}"#, "", "{"];
 
 fn channel() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&CHANNELS[..])
@@ -52,11 +47,8 @@ fn message() -> impl Strategy<Value = String> {
         channel().prop_map(|signed| signature(&subscription_text(SOCKET, signed, None))),
         ".*",
     ];
-    let user = prop_oneof![
-        Just(r#"{"id":"1"}"#),
-        Just(r#"{"id":"2","watchlist":["1"]}"#),
-        Just("{}")
-    ];
+    let user =
+        prop_oneof![Just(r#"{"id":"1"}"#), Just(r#"{"id":"2","watchlist":["1"]}"#), Just("{}")];
     prop_oneof![
         4 => (channel(), channel_data()).prop_map(|(channel, data)| signed(channel, data)),
         2 => (channel(), prop::option::of(auth.clone()), channel_data())

@@ -50,11 +50,7 @@ fn a_ping_is_answered_whatever_its_data() {
     ] {
         assert_eq!(client.text(ping), [PONG], "{ping}");
     }
-    assert!(
-        client
-            .text(r#"{"event":"pusher:pong","data":{}}"#)
-            .is_empty()
-    );
+    assert!(client.text(r#"{"event":"pusher:pong","data":{}}"#).is_empty());
 }
 
 /// Check 23.
@@ -162,9 +158,7 @@ fn what_is_no_message_gets_an_error_and_the_connection_stays() {
     }
     assert_eq!(
         Client::open().binary(),
-        [error(
-            "Invalid message format: binary messages are not supported"
-        )]
+        [error("Invalid message format: binary messages are not supported")]
     );
 }
 
@@ -177,16 +171,8 @@ fn data_of_the_wrong_type_gets_a_clear_error() {
     for (event, data, message) in [
         ("pusher:subscribe", r#"{"channel":1,"auth":[]}"#, subscribe),
         ("pusher:subscribe", r#"{"channel":"c","auth":7}"#, subscribe),
-        (
-            "pusher:subscribe",
-            r#"{"channel":"c","channel_data":{"user_id":"1"}}"#,
-            subscribe,
-        ),
-        (
-            "pusher:subscribe",
-            r#"{"channel":"public","channel":"private-x"}"#,
-            subscribe,
-        ),
+        ("pusher:subscribe", r#"{"channel":"c","channel_data":{"user_id":"1"}}"#, subscribe),
+        ("pusher:subscribe", r#"{"channel":"public","channel":"private-x"}"#, subscribe),
         ("pusher:subscribe", r#"["c"]"#, subscribe),
         ("pusher:subscribe", "null", subscribe),
         ("pusher:subscribe", r#""not json""#, subscribe),
@@ -194,11 +180,7 @@ fn data_of_the_wrong_type_gets_a_clear_error() {
         ("pusher:unsubscribe", "{}", unsubscribe),
         ("pusher:unsubscribe", r#"{"channel":null}"#, unsubscribe),
         ("pusher:signin", r#"{"auth":"k:s"}"#, signin),
-        (
-            "pusher:signin",
-            r#"{"auth":"k:s","user_data":{"id":"1"}}"#,
-            signin,
-        ),
+        ("pusher:signin", r#"{"auth":"k:s","user_data":{"id":"1"}}"#, signin),
     ] {
         let text = format!(r#"{{"event":"{event}","data":{data}}}"#);
         assert_eq!(Client::open().text(&text), [error(message)], "{text}");
@@ -223,18 +205,13 @@ fn an_unknown_event_is_named_and_nothing_else_happens() {
     ] {
         assert_eq!(
             client.text(&format!(r#"{{"event":"{event}","data":{{}}}}"#)),
-            [error(&format!(
-                "Unsupported event received on socket: {event}"
-            ))]
+            [error(&format!("Unsupported event received on socket: {event}"))]
         );
     }
     let long = "é".repeat(30_000);
     assert_eq!(
         client.text(&format!(r#"{{"event":"{long}"}}"#)),
-        [error(&format!(
-            "Unsupported event received on socket: {}…",
-            "é".repeat(200)
-        ))]
+        [error(&format!("Unsupported event received on socket: {}…", "é".repeat(200)))]
     );
 }
 
@@ -252,10 +229,7 @@ fn too_many_malformed_messages_end_the_connection() {
     }
     assert_eq!(
         client.text("x"),
-        [
-            error("Invalid message format"),
-            "close 1008 Too many malformed messages".to_owned()
-        ]
+        [error("Invalid message format"), "close 1008 Too many malformed messages".to_owned()]
     );
     assert!(client.text("x").is_empty(), "nothing comes after a close");
 }
@@ -265,17 +239,9 @@ fn errors_of_other_kinds_never_end_a_connection() {
     let mut client = Client::open();
     for _ in 0..200 {
         assert_eq!(client.text(r#"{"event":"foo"}"#).len(), 1);
-        assert_eq!(
-            client
-                .text(&subscribe("private-x", Some("a:b"), None))
-                .len(),
-            2
-        );
+        assert_eq!(client.text(&subscribe("private-x", Some("a:b"), None)).len(), 2);
         assert_eq!(client.text(&unsubscribe("private-x")).len(), 1);
-        assert_eq!(
-            client.text(r#"{"event":"client-a","channel":"c"}"#).len(),
-            1
-        );
+        assert_eq!(client.text(r#"{"event":"client-a","channel":"c"}"#).len(), 1);
     }
 }
 
@@ -291,10 +257,7 @@ fn commands_over_their_rate_are_refused_and_twice_the_rate_ends_the_connection()
     assert_eq!(client.text(&unsubscribe("b")), [refused.as_str()]);
     assert_eq!(client.text(&signed_in(r#"{"id":"1"}"#)), [refused.as_str()]);
     assert_eq!(client.channels(), ["b"]);
-    assert_eq!(
-        client.text(&unsubscribe("b")),
-        [refused.as_str(), "close 1008 Too many commands"]
-    );
+    assert_eq!(client.text(&unsubscribe("b")), [refused.as_str(), "close 1008 Too many commands"]);
 
     let mut client = Client::with(|_, limits| limits.commands_per_second = 1);
     client.text(&subscribe("a", None, None));
@@ -332,16 +295,9 @@ fn a_close_comes_after_its_error_and_is_the_last() {
     let mut client = Client::open();
     let mut effects = Vec::new();
     let reason = "You got disconnected by the app.";
-    client
-        .session
-        .close(ErrorCode::Unauthorized, reason, &mut effects);
-    client
-        .session
-        .close(ErrorCode::Unauthorized, reason, &mut effects);
-    assert_eq!(
-        lines(&effects),
-        [coded(4009, reason), format!("close 4009 {reason}")]
-    );
+    client.session.close(ErrorCode::Unauthorized, reason, &mut effects);
+    client.session.close(ErrorCode::Unauthorized, reason, &mut effects);
+    assert_eq!(lines(&effects), [coded(4009, reason), format!("close 4009 {reason}")]);
     assert!(client.text(r#"{"event":"pusher:ping"}"#).is_empty());
     assert!(client.binary().is_empty());
     assert!(client.control(ControlFrame::Ping).is_empty());
@@ -352,11 +308,7 @@ fn a_close_comes_after_its_error_and_is_the_last() {
 
 #[test]
 fn an_idle_session_is_small() {
-    assert!(
-        size_of::<Session>() <= 256,
-        "{} bytes",
-        size_of::<Session>()
-    );
+    assert!(size_of::<Session>() <= 256, "{} bytes", size_of::<Session>());
 }
 
 #[test]

@@ -54,25 +54,12 @@ fn data_that_names_no_member_is_refused() {
 fn data_has_a_limit_in_bytes() {
     let data = |length: usize| {
         let frame = r#"{"user_id":"1","user_info":{"a":""}}"#.len();
-        format!(
-            r#"{{"user_id":"1","user_info":{{"a":"{}"}}}}"#,
-            "x".repeat(length - frame)
-        )
+        format!(r#"{{"user_id":"1","user_info":{{"a":"{}"}}}}"#, "x".repeat(length - frame))
     };
-    assert_eq!(
-        Client::open()
-            .text(&signed("presence-x", Some(&data(1024))))
-            .len(),
-        1
-    );
+    assert_eq!(Client::open().text(&signed("presence-x", Some(&data(1024)))).len(), 1);
     assert_eq!(
         Client::open().text(&signed("presence-x", Some(&data(1025)))),
-        refusal(
-            "presence-x",
-            "LimitReached",
-            "Presence user object too large",
-            4301
-        )
+        refusal("presence-x", "LimitReached", "Presence user object too large", 4301)
     );
 }
 
@@ -110,16 +97,9 @@ fn without_data_and_without_a_user_nobody_joins() {
 fn the_limit_holds_for_the_signed_in_user_too() {
     let mut client = Client::open();
     let info = "x".repeat(1024);
-    client.text(&signed_in(&format!(
-        r#"{{"id":"1","user_info":{{"a":"{info}"}}}}"#
-    )));
+    client.text(&signed_in(&format!(r#"{{"id":"1","user_info":{{"a":"{info}"}}}}"#)));
     assert_eq!(
         client.text(&signed("presence-x", None)),
-        refusal(
-            "presence-x",
-            "LimitReached",
-            "Presence user object too large",
-            4301
-        )
+        refusal("presence-x", "LimitReached", "Presence user object too large", 4301)
     );
 }

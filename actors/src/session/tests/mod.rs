@@ -48,10 +48,7 @@ impl Client {
         app.client_events = true;
         let mut limits = NodeLimits::default();
         change(&mut app, &mut limits);
-        let now = Now {
-            moment: Moment::since_start(Duration::from_secs(1000)),
-            unix: UNIX,
-        };
+        let now = Now { moment: Moment::since_start(Duration::from_secs(1000)), unix: UNIX };
         let opening = Opening {
             app: Arc::new(app),
             limits: Arc::new(limits),
@@ -95,11 +92,8 @@ impl Client {
     }
 
     fn refused(&mut self, channel: &str, attempt: u32, cause: JoinRefusal) -> Vec<String> {
-        let refused = Refused {
-            channel: ChannelName::parse(channel, 164).unwrap(),
-            attempt,
-            cause,
-        };
+        let refused =
+            Refused { channel: ChannelName::parse(channel, 164).unwrap(), attempt, cause };
         let mut effects = Vec::new();
         self.session.refused(&refused, &mut effects);
         lines(&effects)
@@ -126,15 +120,14 @@ fn line(effect: &Effect) -> String {
         Effect::Unsubscribe(channel) => format!("leave {channel}"),
         Effect::Resend(channel) => format!("resend {channel}"),
         Effect::Whisper(whisper) => {
-            format!(
-                "whisper {} {} {}",
-                whisper.channel, whisper.event, whisper.data
-            )
+            format!("whisper {} {} {}", whisper.channel, whisper.event, whisper.data)
         }
         Effect::SignIn(sign_in) => {
             let watched: Vec<_> = sign_in.watchlist.iter().map(UserId::as_str).collect();
-            let reply = String::from_utf8(sign_in.reply.payload().to_vec()).unwrap();
-            format!("user {} watching {watched:?} told {reply}", sign_in.user)
+            let payload = |reply: &Frame| String::from_utf8(reply.payload().to_vec()).unwrap();
+            let replies: Vec<_> = sign_in.replies.iter().map(payload).collect();
+            let replies = replies.join(" and ");
+            format!("user {} watching {watched:?} told {replies}", sign_in.user)
         }
         Effect::Close(close) => format!("close {} {}", close.code, close.reason),
     }

@@ -32,15 +32,9 @@ fn a_forged_sign_in_gets_an_error_and_the_connection_stays() {
             r#"Invalid signature: Expected HMAC SHA256 hex digest of 1234.1234::user::{"id":"1"}, but got 4708d583dada6a56435fb8bc611c77c359a31eebde13337c16ab43aa6de336ba"#,
         ),
         ("k:00".to_owned(), "Invalid key in signin auth data: 'k'"),
-        (
-            String::new(),
-            "Auth value for signin is invalid: should be of format 'key:signature'",
-        ),
+        (String::new(), "Auth value for signin is invalid: should be of format 'key:signature'"),
     ] {
-        assert_eq!(
-            client.text(&signin(&auth, r#"{"id":"1"}"#)),
-            [error(message)]
-        );
+        assert_eq!(client.text(&signin(&auth, r#"{"id":"1"}"#)), [error(message)]);
         assert_eq!(client.session.user(), None);
     }
 }
@@ -67,11 +61,7 @@ fn data_that_names_no_user_is_refused() {
         (r#"{"id":"1","watchlist":[""]}"#, list),
     ] {
         let mut client = Client::open();
-        assert_eq!(
-            client.text(&signed_in(user_data)),
-            [error(message)],
-            "{user_data}"
-        );
+        assert_eq!(client.text(&signed_in(user_data)), [error(message)], "{user_data}");
         assert_eq!(client.session.user(), None);
     }
 }
@@ -87,10 +77,7 @@ fn signing_in_again_is_for_the_same_user_alone() {
     );
     let again = client.text(&signed_in(r#"{"id":"1","user_info":{"v":2}}"#));
     assert!(again[0].starts_with("user 1 watching [] told"), "{again:?}");
-    assert_eq!(
-        client.text(&signed("presence-x", None)),
-        [r#"join presence-x as 1 {"v":2}"#]
-    );
+    assert_eq!(client.text(&signed("presence-x", None)), [r#"join presence-x as 1 {"v":2}"#]);
 }
 
 /// Check 67.
@@ -116,21 +103,12 @@ fn the_channel_of_a_user_is_for_that_user_alone() {
             r##"{"event":"pusher_internal:subscription_succeeded","channel":"#server-to-user-12345","data":"{}"}"##
         ]
     );
-    assert!(
-        client.channels().is_empty(),
-        "sign-in attaches it, not a subscription"
-    );
+    assert!(client.channels().is_empty(), "sign-in attaches it, not a subscription");
     assert_eq!(
         client.text(&own),
-        [error(
-            "Existing subscription to channel #server-to-user-12345"
-        )]
+        [error("Existing subscription to channel #server-to-user-12345")]
     );
-    assert!(
-        client
-            .text(&unsubscribe("#server-to-user-12345"))
-            .is_empty()
-    );
+    assert!(client.text(&unsubscribe("#server-to-user-12345")).is_empty());
     assert_eq!(
         client.text(&unsubscribe("#server-to-user-12345")),
         [error(
@@ -147,33 +125,23 @@ fn a_long_watchlist_is_cut_and_the_sign_in_stands() {
     let user_data = serde_json::json!({ "id": "1", "watchlist": ids }).to_string();
     let answer = Client::open().text(&signed_in(&user_data));
     assert!(answer[0].starts_with(&format!("user 1 watching {:?} told", &ids[..100])));
-    assert_eq!(
-        answer[1..],
-        [
-            r#"{"event":"pusher:error","data":{"code":4302,"message":"Watchlist limit exceeded. Only the first 100 user IDs are accepted."}}"#
-        ]
-    );
+    let cut = r#" and {"event":"pusher:error","data":{"code":4302,"message":"Watchlist limit exceeded. Only the first 100 user IDs are accepted."}}"#;
+    assert!(answer[0].ends_with(cut), "{answer:?}");
 
     let user_data = serde_json::json!({ "id": "1", "watchlist": ids[..100] }).to_string();
-    assert_eq!(Client::open().text(&signed_in(&user_data)).len(), 1);
+    assert!(!Client::open().text(&signed_in(&user_data))[0].contains(cut));
 }
 
 #[test]
 fn a_watchlist_names_each_user_once() {
     let answer = Client::open().text(&signed_in(r#"{"id":"1","watchlist":["u2","u1","u2"]}"#));
-    assert!(
-        answer[0].starts_with(r#"user 1 watching ["u2", "u1"] told"#),
-        "{answer:?}"
-    );
+    assert!(answer[0].starts_with(r#"user 1 watching ["u2", "u1"] told"#), "{answer:?}");
 }
 
 #[test]
 fn an_application_may_keep_no_watchlists() {
     let mut client = Client::with(|app, _| app.watchlist = false);
     let answer = client.text(&signed_in(r#"{"id":"1","watchlist":["u1"]}"#));
-    assert!(
-        answer[0].starts_with("user 1 watching [] told"),
-        "{answer:?}"
-    );
+    assert!(answer[0].starts_with("user 1 watching [] told"), "{answer:?}");
     assert_eq!(answer.len(), 1);
 }

@@ -31,10 +31,7 @@ fn an_event_goes_to_the_channel_as_text() {
             event("client-a", "private-foo", r#""{\"n\": 1}""#),
             r#"whisper private-foo client-a {"n": 1}"#,
         ),
-        (
-            event("client-", "private-foo", "12"),
-            "whisper private-foo client- 12",
-        ),
+        (event("client-", "private-foo", "12"), "whisper private-foo client- 12"),
         (
             r#"{"event":"client-a","channel":"presence-foo","user_id":"9"}"#.to_owned(),
             "whisper presence-foo client-a {}",
@@ -55,9 +52,7 @@ fn an_event_names_its_channel() {
     ] {
         assert_eq!(
             subscribed().text(text),
-            [error(
-                "Invalid client event (must contain channel and data)"
-            )]
+            [error("Invalid client event (must contain channel and data)")]
         );
     }
 }
@@ -80,18 +75,12 @@ fn an_application_may_forbid_them() {
 fn only_private_and_presence_channels_carry_them() {
     let mut client = subscribed();
     client.text(&signed_in(r#"{"id":"1"}"#));
-    for channel in [
-        "my-channel",
-        "cache-foo",
-        "private-encrypted-foo",
-        "#server-to-user-1",
-        "not there",
-    ] {
+    for channel in
+        ["my-channel", "cache-foo", "private-encrypted-foo", "#server-to-user-1", "not there"]
+    {
         assert_eq!(
             client.text(&event("client-a", channel, "{}")),
-            [error(
-                "Client event rejected - only supported on private and presence channels"
-            )],
+            [error("Client event rejected - only supported on private and presence channels")],
             "{channel}"
         );
     }
@@ -117,10 +106,7 @@ fn a_name_has_a_limit() {
     let mut client = subscribed();
     let name = |length: usize| format!("client-{}", "é".repeat(length - 7));
     assert_eq!(client.text(&event(&name(200), "private-foo", "1")).len(), 1);
-    assert_eq!(
-        client.text(&event(&name(201), "private-foo", "1")),
-        [error("Event name too long")]
-    );
+    assert_eq!(client.text(&event(&name(201), "private-foo", "1")), [error("Event name too long")]);
 }
 
 /// Row 7; check 61.

@@ -1,9 +1,5 @@
 //! Bodies of triggers and batches, well formed and not.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
 use actix_web::http::StatusCode;
 use micronotifier_actors::protocol::sign::Credential;
@@ -23,9 +19,7 @@ fn batch(body: &str) -> Result<Order, ApiError> {
 }
 
 fn status(order: Result<Order, ApiError>) -> u16 {
-    order
-        .map_or_else(|error| error.status(), |_| StatusCode::OK)
-        .as_u16()
+    order.map_or_else(|error| error.status(), |_| StatusCode::OK).as_u16()
 }
 
 fn channels(order: &Order) -> Vec<&str> {
@@ -130,9 +124,7 @@ fn names_and_channels_have_limits() {
     let to = |count: usize, more: &str| {
         let names: Vec<String> = (0..count).map(|index| format!("c{index}")).collect();
         let names = serde_json::to_string(&names).unwrap();
-        trigger(&format!(
-            r#"{{"name":"e","channels":{names},"data":""{more}}}"#
-        ))
+        trigger(&format!(r#"{{"name":"e","channels":{names},"data":""{more}}}"#))
     };
     assert_eq!(status(to(100, "")), 200);
     assert_eq!(status(to(101, "")), 400);
@@ -149,19 +141,10 @@ fn a_batch_is_taken_whole_or_not_at_all() {
     assert_eq!(status(of(&[item; 11])), 400);
     assert_eq!(status(of(&[item, r#"{"name":"e","data":"1"}"#])), 400);
     assert_eq!(status(of(&[item, r#"["a","e","1"]"#])), 400);
-    assert_eq!(
-        status(of(&[item, r#"{"channel":"a b","name":"e","data":"1"}"#])),
-        400
-    );
-    let large = format!(
-        r#"{{"channel":"a","name":"e","data":"{}"}}"#,
-        "x".repeat(10_241)
-    );
+    assert_eq!(status(of(&[item, r#"{"channel":"a b","name":"e","data":"1"}"#])), 400);
+    let large = format!(r#"{{"channel":"a","name":"e","data":"{}"}}"#, "x".repeat(10_241));
     assert_eq!(status(of(&[item, &large])), 413);
-    let order = of(&[
-        item,
-        r#"{"channel":"b","name":"f","data":"2","socket_id":"1.2"}"#,
-    ]);
+    let order = of(&[item, r#"{"channel":"b","name":"f","data":"2","socket_id":"1.2"}"#]);
     let order = order.unwrap();
     assert_eq!(channels(&order), ["a", "b"]);
     assert_eq!(order.events[1].except, Some(SocketId::new(1, 2)));
@@ -173,15 +156,8 @@ fn the_answer_has_the_shape_of_the_question() {
     let mut app = app();
     app.subscription_count = true;
     let facts = [
-        ChannelFacts {
-            subscriptions: 2,
-            users: 1,
-            cached: None,
-        },
-        ChannelFacts {
-            subscriptions: 3,
-            ..ChannelFacts::default()
-        },
+        ChannelFacts { subscriptions: 2, users: 1, cached: None },
+        ChannelFacts { subscriptions: 3, ..ChannelFacts::default() },
     ];
     let tell = |order: Order| {
         let channels = order.events.into_iter().map(|event| event.channel);
@@ -199,16 +175,10 @@ fn the_answer_has_the_shape_of_the_question() {
         asking(r#""user_count,subscription_count""#),
         r#"{"channels":{"presence-a":{"user_count":1},"b":{"subscription_count":3}}}"#
     );
-    assert_eq!(
-        asking(r#""other""#),
-        r#"{"channels":{"presence-a":{},"b":{}}}"#
-    );
+    assert_eq!(asking(r#""other""#), r#"{"channels":{"presence-a":{},"b":{}}}"#);
     let order = batch(
         r#"{"batch":[{"channel":"presence-a","name":"e","data":""},
             {"channel":"b","name":"e","data":"","info":"subscription_count"}]}"#,
     );
-    assert_eq!(
-        tell(order.unwrap()),
-        r#"{"batch":[{},{"subscription_count":3}]}"#
-    );
+    assert_eq!(tell(order.unwrap()), r#"{"batch":[{},{"subscription_count":3}]}"#);
 }

@@ -36,14 +36,11 @@ struct Random {
 
 impl Random {
     fn draw(random: &mut StdRng) -> Self {
-        const ALPHABET: [char; 16] = [
-            'a', 'Z', '7', '+', ' ', '&', '=', '%', ',', '[', ']', 'é', '😀', '/', '#', '-',
-        ];
+        const ALPHABET: [char; 16] =
+            ['a', 'Z', '7', '+', ' ', '&', '=', '%', ',', '[', ']', 'é', '😀', '/', '#', '-'];
         let text = |random: &mut StdRng, longest: usize| -> String {
             let length = random.random_range(0..=longest);
-            (0..length)
-                .map(|_| ALPHABET[random.random_range(0..ALPHABET.len())])
-                .collect()
+            (0..length).map(|_| ALPHABET[random.random_range(0..ALPHABET.len())]).collect()
         };
         let body = text(random, 40);
         let mut pairs = vec![
@@ -58,21 +55,13 @@ impl Random {
             let name = format!("x{}", text(random, 3));
             pairs.push((name, text(random, 12)));
         }
-        let mut sorted: Vec<(String, &String)> = pairs
-            .iter()
-            .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .collect();
+        let mut sorted: Vec<(String, &String)> =
+            pairs.iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
         sorted.sort_by(|left, right| left.0.cmp(&right.0));
-        let sorted: Vec<String> = sorted
-            .into_iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let sorted: Vec<String> =
+            sorted.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         let signature = hmac(&format!("POST\n/apps/3/events\n{}", sorted.join("&")));
-        Self {
-            pairs,
-            body,
-            signature,
-        }
+        Self { pairs, body, signature }
     }
 
     /// Writes the pairs into a URL, the signature at a random place, each character escaped where
@@ -80,11 +69,7 @@ impl Random {
     fn query(&self, random: &mut StdRng) -> String {
         let mut pieces: Vec<String> = Vec::new();
         for (name, value) in &self.pairs {
-            pieces.push(format!(
-                "{}={}",
-                escape(name, random),
-                escape(value, random)
-            ));
+            pieces.push(format!("{}={}", escape(name, random), escape(value, random)));
         }
         let place = random.random_range(0..=pieces.len());
         pieces.insert(place, format!("auth_signature={}", self.signature));

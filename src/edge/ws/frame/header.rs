@@ -94,12 +94,7 @@ impl Header {
         let Some((&mask, rest)) = rest.split_first_chunk() else {
             return Ok(None);
         };
-        let header = Self {
-            is_final,
-            opcode,
-            left,
-            mask,
-        };
+        let header = Self { is_final, opcode, left, mask };
         Ok(Some((header, bytes.len() - rest.len())))
     }
 

@@ -31,10 +31,7 @@ pub struct FrameLimits {
 
 impl From<&NodeLimits> for FrameLimits {
     fn from(limits: &NodeLimits) -> Self {
-        Self {
-            message_bytes: limits.frame_bytes,
-            fragments: limits.fragments,
-        }
+        Self { message_bytes: limits.frame_bytes, fragments: limits.fragments }
     }
 }
 
@@ -195,12 +192,12 @@ fn finish(opcode: Opcode, payload: Cow<'_, [u8]>) -> Result<Incoming<'_>, FrameE
 
 fn text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, FrameError> {
     match bytes {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes)
-            .map(Cow::Borrowed)
-            .map_err(|_| FrameError::NotUtf8),
-        Cow::Owned(bytes) => String::from_utf8(bytes)
-            .map(Cow::Owned)
-            .map_err(|_| FrameError::NotUtf8),
+        Cow::Borrowed(bytes) => {
+            std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| FrameError::NotUtf8)
+        }
+        Cow::Owned(bytes) => {
+            String::from_utf8(bytes).map(Cow::Owned).map_err(|_| FrameError::NotUtf8)
+        }
     }
 }
 

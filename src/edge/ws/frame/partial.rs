@@ -35,10 +35,7 @@ impl Partial {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let message = self
-            .message
-            .as_ref()
-            .map_or(0, |message| message.bytes.capacity());
+        let message = self.message.as_ref().map_or(0, |message| message.bytes.capacity());
         size_of::<Self>() + self.header.capacity() + self.control.capacity() + message
     }
 
@@ -79,8 +76,7 @@ impl Partial {
         limits: FrameLimits,
     ) -> Result<Option<Header>, FrameError> {
         let known = self.header.len();
-        self.header
-            .extend(input.left().iter().take(MAX_HEADER - known));
+        self.header.extend(input.left().iter().take(MAX_HEADER - known));
         let Some((header, size)) = Header::parse(&self.header)? else {
             input.take(MAX_HEADER - known);
             return Ok(None);
@@ -90,14 +86,9 @@ impl Partial {
         self.header = Vec::new();
 
         let begun = self.message.as_ref();
-        header.judge(
-            begun.map(|message| (message.bytes.len(), message.fragments)),
-            limits,
-        )?;
+        header.judge(begun.map(|message| (message.bytes.len(), message.fragments)), limits)?;
         if !header.opcode.is_control() {
-            let message = self
-                .message
-                .get_or_insert_with(|| Message::new(header.opcode));
+            let message = self.message.get_or_insert_with(|| Message::new(header.opcode));
             message.fragments += 1;
         }
         Ok(Some(header))
@@ -149,12 +140,7 @@ impl Partial {
 
 impl Message {
     const fn new(opcode: Opcode) -> Self {
-        Self {
-            opcode,
-            bytes: Vec::new(),
-            fragments: 0,
-            checked: 0,
-        }
+        Self { opcode, bytes: Vec::new(), fragments: 0, checked: 0 }
     }
 
     /// Checks what arrived since the last check; a character cut at the end is left for later.

@@ -10,21 +10,14 @@ use tokio_tungstenite::tungstenite::{Bytes, Error};
 use super::*;
 
 /// Tungstenite counts no fragments.
-const NO_FRAGMENT_LIMIT: FrameLimits = FrameLimits {
-    message_bytes: 4096,
-    fragments: usize::MAX,
-};
+const NO_FRAGMENT_LIMIT: FrameLimits = FrameLimits { message_bytes: 4096, fragments: usize::MAX };
 
 /// One step of a script that is valid by construction: a message, its cuts, and controls between its fragments.
 type Step = (Incoming<'static>, Vec<usize>, Vec<Incoming<'static>>);
 
 fn control() -> impl Strategy<Value = Incoming<'static>> {
     (any::<bool>(), vec(any::<u8>(), 0..=125)).prop_map(|(is_ping, payload)| {
-        if is_ping {
-            Incoming::Ping(payload.into())
-        } else {
-            Incoming::Pong(payload.into())
-        }
+        if is_ping { Incoming::Ping(payload.into()) } else { Incoming::Pong(payload.into()) }
     })
 }
 
@@ -36,10 +29,7 @@ fn data() -> impl Strategy<Value = Incoming<'static>> {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    vec(
-        (data(), vec(0..400_usize, 0..5), vec(control(), 0..3)),
-        0..5,
-    )
+    vec((data(), vec(0..400_usize, 0..5), vec(control(), 0..3)), 0..5)
 }
 
 /// Encodes a script; returns the bytes and the messages that they mean, in order of their ends.
@@ -94,11 +84,8 @@ fn wild_stream() -> impl Strategy<Value = Vec<u8>> {
     ];
     let close = (0..5010_u16, "\\PC{0,8}")
         .prop_map(|(code, reason)| [&code.to_be_bytes()[..], reason.as_bytes()].concat());
-    let payload = prop_oneof![
-        "\\PC{0,30}".prop_map(String::into_bytes),
-        vec(any::<u8>(), 0..140),
-        close,
-    ];
+    let payload =
+        prop_oneof!["\\PC{0,30}".prop_map(String::into_bytes), vec(any::<u8>(), 0..140), close,];
     let frame =
         (first, payload, any::<[u8; 4]>(), 0..40_u8).prop_map(|(first, payload, mask, form)| {
             let size = payload.len() as u64;

@@ -24,10 +24,7 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xa;
 
-const LIMITS: FrameLimits = FrameLimits {
-    message_bytes: 64 * 1024,
-    fragments: 64,
-};
+const LIMITS: FrameLimits = FrameLimits { message_bytes: 64 * 1024, fragments: 64 };
 
 /// Everything a reader said about a stream, up to its first error or Close.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,10 +77,7 @@ fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: FrameLimits) -> 
                     let is_last = matches!(message, Incoming::Close(_));
                     messages.push(owned(message));
                     if is_last {
-                        return Heard {
-                            messages,
-                            error: None,
-                        };
+                        return Heard { messages, error: None };
                     }
                 }
                 Ok(None) => {
@@ -92,18 +86,12 @@ fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: FrameLimits) -> 
                 }
                 Err(error) => {
                     assert_eq!(reader.buffered(), 0, "memory held after an error");
-                    return Heard {
-                        messages,
-                        error: Some(error),
-                    };
+                    return Heard { messages, error: Some(error) };
                 }
             }
         }
     }
-    Heard {
-        messages,
-        error: None,
-    }
+    Heard { messages, error: None }
 }
 
 fn owned(message: Incoming<'_>) -> Incoming<'static> {

@@ -5,11 +5,7 @@ use super::*;
 /// Asserts that a stream ends with this close code, after `before` good messages.
 fn refused(bytes: &[u8], code: u16, before: usize) {
     let heard = read_both_ways(bytes);
-    assert_eq!(
-        heard.error.map(FrameError::close_code),
-        Some(code),
-        "{bytes:x?}"
-    );
+    assert_eq!(heard.error.map(FrameError::close_code), Some(code), "{bytes:x?}");
     assert_eq!(heard.messages.len(), before, "{bytes:x?}");
 }
 
@@ -19,9 +15,7 @@ fn text(text: &str) -> Incoming<'_> {
 
 #[test]
 fn messages_as_rfc_6455_prints_them() {
-    let hello = [
-        0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
-    ];
+    let hello = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
     assert_eq!(read_both_ways(&hello).messages, [text("Hello")]);
     let mut split = frame(TEXT, b"Hel");
     split.extend(frame(FIN | PING, b"Hello"));
@@ -46,10 +40,7 @@ fn a_message_that_lies_whole_in_the_input_is_borrowed() {
     let mut bytes = frame(FIN | TEXT, b"Hello");
     let mut reader = FrameReader::new();
     let message = reader.next(&mut Input::new(&mut bytes), LIMITS);
-    assert!(matches!(
-        message,
-        Ok(Some(Incoming::Text(Cow::Borrowed("Hello"))))
-    ));
+    assert!(matches!(message, Ok(Some(Incoming::Text(Cow::Borrowed("Hello"))))));
     assert!(!reader.has_partial());
 }
 
@@ -138,21 +129,11 @@ fn fragments_of_a_text_may_cut_characters() {
 
 #[test]
 fn what_is_not_utf8_is_refused() {
-    for bad in [
-        &b"\xff"[..],
-        b"\xc0\xaf",
-        b"\xed\xa0\x80",
-        b"\xf4\x90\x80\x80",
-        b"a\xe2\x82",
-    ] {
+    for bad in [&b"\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"a\xe2\x82"] {
         refused(&frame(FIN | TEXT, bad), 1007, 0);
         refused(&[frame(TEXT, bad), frame(FIN, b"")].concat(), 1007, 0);
     }
-    refused(
-        &[frame(TEXT, b"\xe2\x82"), frame(FIN, b"a")].concat(),
-        1007,
-        0,
-    );
+    refused(&[frame(TEXT, b"\xe2\x82"), frame(FIN, b"a")].concat(), 1007, 0);
     let binary = read_both_ways(&frame(FIN | BINARY, b"\xff"));
     assert_eq!(binary.messages.len(), 1);
 }
@@ -168,14 +149,9 @@ fn bad_utf8_is_refused_before_the_message_ends() {
 
 #[test]
 fn close_tells_code_and_reason() {
-    for code in [
-        1000, 1001, 1002, 1003, 1007, 1011, 1012, 1014, 3000, 4000, 4999,
-    ] {
+    for code in [1000, 1001, 1002, 1003, 1007, 1011, 1012, 1014, 3000, 4000, 4999] {
         let payload = [&u16::to_be_bytes(code)[..], "späť".as_bytes()].concat();
-        let close = CloseFrame {
-            code,
-            reason: "späť".into(),
-        };
+        let close = CloseFrame { code, reason: "späť".into() };
         let heard = read_both_ways(&frame(FIN | CLOSE, &payload));
         assert_eq!(heard.messages, [Incoming::Close(Some(close))]);
     }
@@ -186,9 +162,7 @@ fn close_tells_code_and_reason() {
 #[test]
 fn bad_closes_are_refused() {
     refused(&frame(FIN | CLOSE, &[3]), 1002, 0);
-    for code in [
-        0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
-    ] {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
         refused(&frame(FIN | CLOSE, &u16::to_be_bytes(code)), 1002, 0);
     }
     refused(&frame(FIN | CLOSE, b"\x03\xe8\xff"), 1007, 0);
@@ -196,30 +170,18 @@ fn bad_closes_are_refused() {
 
 #[test]
 fn limits_hold_to_the_byte_and_to_the_fragment() {
-    let limits = FrameLimits {
-        message_bytes: 10,
-        fragments: 3,
-    };
+    let limits = FrameLimits { message_bytes: 10, fragments: 3 };
     let outcome = |frames: &[Vec<u8>]| read([&frames.concat()[..]], limits).error;
     assert_eq!(outcome(&[frame(FIN | TEXT, &[b'a'; 10])]), None);
-    assert_eq!(
-        outcome(&[frame(FIN | TEXT, &[b'a'; 11])]),
-        Some(FrameError::TooLong)
-    );
+    assert_eq!(outcome(&[frame(FIN | TEXT, &[b'a'; 11])]), Some(FrameError::TooLong));
     let begun = [frame(TEXT, &[b'a'; 5]), frame(FIN | PING, &[0; 50])];
-    assert_eq!(
-        outcome(&[&begun[..], &[frame(FIN, &[b'a'; 5])]].concat()),
-        None
-    );
+    assert_eq!(outcome(&[&begun[..], &[frame(FIN, &[b'a'; 5])]].concat()), None);
     assert_eq!(
         outcome(&[&begun[..], &[frame(FIN, &[b'a'; 6])]].concat()),
         Some(FrameError::TooLong)
     );
     let empty = frame(CONTINUATION, b"");
-    assert_eq!(
-        outcome(&[frame(TEXT, b""), empty.clone(), frame(FIN, b"")]),
-        None
-    );
+    assert_eq!(outcome(&[frame(TEXT, b""), empty.clone(), frame(FIN, b"")]), None);
     assert_eq!(
         outcome(&[frame(TEXT, b""), empty.clone(), empty, frame(FIN, b"")]),
         Some(FrameError::TooManyFragments)

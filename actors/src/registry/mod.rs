@@ -6,18 +6,24 @@
 //! comes is bounded by the places that the handle gives out. It asks nobody and waits for nothing. It
 //! ends with its worker; a dead registry ends the process.
 
+mod shards;
+
 use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
 use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
-use crate::channel::{Answer, ChannelActor, Command, Retire, Route};
+pub(crate) use self::shards::Registries;
+use crate::channel::{Answer, ChannelActor, ChannelEnded, Command, Ended, Retire, Route};
 use crate::config::App;
-use crate::courier::ChannelId;
+use crate::crew::Crew;
 use crate::door::post;
-use crate::node::{ChannelFacts, Shared};
+use crate::facts::ChannelFacts;
+use crate::lifeline::vital;
+use crate::metrics::Alive;
 use crate::protocol::{AppId, ChannelKey, ChannelName};
+use crate::seat::ChannelId;
 
 // === Commands ===
 
@@ -30,31 +36,13 @@ pub(crate) struct DescribeAll {
     pub(crate) answer: Answer<Vec<(ChannelName, oneshot::Receiver<ChannelFacts>)>>,
 }
 
-// === Events of channels ===
-
-/// A channel has nobody left. Retired if it has handled all that was sent to it.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct ChannelVacated {
-    pub(crate) key: ChannelKey,
-    pub(crate) id: ChannelId,
-    pub(crate) handled: u64,
-}
-
-/// A channel panicked and is gone.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct ChannelFailed {
-    pub(crate) key: ChannelKey,
-    pub(crate) id: ChannelId,
-}
-
 // === State ===
 
 /// See the module.
 pub(crate) struct Registry {
-    shared: Arc<Shared>,
+    crew: Arc<Crew>,
     channels: HashMap<ChannelKey, Entry, foldhash::quality::RandomState>,
+    _alive: Alive,
 }
 
 struct Entry {
@@ -65,9 +53,10 @@ struct Entry {
 }
 
 impl Registry {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(crew: Arc<Crew>) -> Self {
         Self {
-            shared,
+            _alive: crew.metrics().actors.registries.enter(),
+            crew,
             channels: HashMap::default(),
         }
     }
@@ -77,7 +66,7 @@ impl Registry {
         let Route { key, app, command } = route;
         if !self.channels.contains_key(&key) {
             let can = key.channel.kind().capabilities();
-            if !command.starts(can, self.shared.bridge().is_none()) {
+            if !command.starts(can, self.crew.bridge().is_none()) {
                 return command.answer_for_none();
             }
             self.start_channel(key.clone(), app, ctx);
@@ -89,17 +78,14 @@ impl Registry {
     }
 
     fn start_channel(&mut self, key: ChannelKey, app: Arc<App>, ctx: &Context<Self>) {
-        let id = self.shared.next_channel();
-        let shared = Arc::clone(&self.shared);
-        let channel = ChannelActor::new(key.clone(), id, app, shared, ctx.address()).start();
-        self.channels.insert(
-            key,
-            Entry {
-                channel,
-                id,
-                sent: 0,
-            },
-        );
+        let id = self.crew.next_channel();
+        let crew = Arc::clone(&self.crew);
+        let ended = ctx.address().recipient();
+        let channel = ChannelActor::new(key.clone(), id, app, crew, ended).start();
+        if let Some(bridge) = self.crew.bridge() {
+            bridge.follow(key.clone(), id);
+        }
+        self.channels.insert(key, Entry { channel, id, sent: 0 });
     }
 }
 
@@ -115,7 +101,7 @@ impl Handler<Route> for Registry {
     type Result = ();
 
     fn handle(&mut self, route: Route, ctx: &mut Self::Context) {
-        self.route(route, ctx);
+        vital("registry", || self.route(route, ctx));
     }
 }
 
@@ -137,29 +123,22 @@ impl Handler<DescribeAll> for Registry {
     }
 }
 
-impl Handler<ChannelVacated> for Registry {
+impl Handler<ChannelEnded> for Registry {
     type Result = ();
 
-    fn handle(&mut self, vacated: ChannelVacated, _ctx: &mut Self::Context) {
-        let done = |entry: &Entry| entry.id == vacated.id && entry.sent == vacated.handled;
-        if self.channels.get(&vacated.key).is_some_and(done)
-            && let Some(entry) = self.channels.remove(&vacated.key)
+    fn handle(&mut self, ended: ChannelEnded, _ctx: &mut Self::Context) {
+        let is_due = |entry: &Entry| match ended.cause {
+            Ended::Vacated { handled } => entry.sent == handled,
+            Ended::Failed => true,
+        };
+        let entry = self.channels.get(&ended.key).filter(|entry| entry.id == ended.id);
+        if entry.is_some_and(is_due)
+            && let Some(entry) = self.channels.remove(&ended.key)
         {
             post(&entry.channel, Retire);
-        }
-    }
-}
-
-impl Handler<ChannelFailed> for Registry {
-    type Result = ();
-
-    fn handle(&mut self, failed: ChannelFailed, _ctx: &mut Self::Context) {
-        if self
-            .channels
-            .get(&failed.key)
-            .is_some_and(|entry| entry.id == failed.id)
-        {
-            self.channels.remove(&failed.key);
+            if let Some(bridge) = self.crew.bridge() {
+                bridge.unfollow(ended.key);
+            }
         }
     }
 }

@@ -1,0 +1,69 @@
+//! How a channel delivers: each event encoded once, then one message for each worker that listens.
+
+use super::{ChannelActor, TERMINATED};
+use crate::bridge::{Relay, Relayed};
+use crate::door::Place;
+use crate::errand::Errand;
+use crate::facts::Publication;
+use crate::protocol::{Frame, SocketId};
+use crate::seat::Seat;
+use crate::session::effect::Whisper;
+
+impl ChannelActor {
+    pub(super) fn publish(&mut self, event: &Publication, place: Option<&Place>) {
+        let frame = Frame::channel_event(&self.key.channel, &event.event, &event.data);
+        if self.can.caches {
+            let until = self.crew.now().after(self.app.limits.cache);
+            self.cache.remember(frame.clone(), event.data.clone(), until);
+        }
+        self.fan_out(&frame, event.except, place);
+    }
+
+    pub(super) fn whisper(&mut self, seat: Seat, whisper: Whisper, place: Option<Place>) {
+        let Some(subscriber) = self.subscribers.get(&seat.socket) else {
+            return;
+        };
+        let Whisper { channel, event, data } = whisper;
+        let user = subscriber.user.clone();
+        let frame = Frame::client_event(&channel, &event, &data, user.as_ref());
+        self.fan_out(&frame, Some(seat.socket), place.as_ref());
+        if let Some(bridge) = self.crew.bridge() {
+            bridge.relay(Relay {
+                key: self.key.clone(),
+                body: Relayed::Whispered { event, data, user, socket: seat.socket },
+                remember: None,
+                to_self: false,
+                done: None,
+                place,
+            });
+        }
+    }
+
+    pub(super) fn relayed(&mut self, body: Relayed) {
+        match body {
+            Relayed::Published { event, data, except } => {
+                let channel = self.key.channel.clone();
+                self.publish(&Publication { channel, event, data, except }, None);
+            }
+            Relayed::Whispered { event, data, user, socket } => {
+                let frame = Frame::client_event(&self.key.channel, &event, &data, user.as_ref());
+                self.fan_out(&frame, Some(socket), None);
+            }
+            Relayed::Terminated => self.dismiss_all(TERMINATED),
+        }
+    }
+
+    /// Sends a frame to the courier of every worker that has subscribers.
+    pub(super) fn fan_out(&self, frame: &Frame, except: Option<SocketId>, place: Option<&Place>) {
+        for (worker, subscribers) in self.per_worker.iter().enumerate() {
+            if *subscribers > 0 {
+                let (channel, frame, place) = (self.id, frame.clone(), place.cloned());
+                self.crew.send(worker, Errand::Deliver { channel, frame, except, place });
+            }
+        }
+    }
+
+    pub(super) fn errand(&self, seat: Seat, errand: Errand) {
+        self.crew.send(usize::from(seat.worker), errand);
+    }
+}

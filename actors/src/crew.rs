@@ -1,0 +1,81 @@
+//! What every channel works with: the couriers of all workers, the clock, the bridge, the counters.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use actix::Addr;
+
+use crate::bridge::BridgeHandle;
+use crate::clock::{Clock, Moment};
+use crate::config::Apps;
+use crate::courier::Courier;
+use crate::door::post;
+use crate::errand::Errand;
+use crate::metrics::Metrics;
+use crate::seat::ChannelId;
+
+/// One for each node, shared by its threads.
+pub(crate) struct Crew {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    couriers: Vec<OnceLock<Addr<Courier>>>,
+    bridge: OnceLock<BridgeHandle>,
+    channels: AtomicU64,
+}
+
+impl Crew {
+    /// Makes room for the couriers of `workers` threads, at least one.
+    pub(crate) fn new(workers: usize, apps: &Apps) -> Arc<Self> {
+        Arc::new(Self {
+            clock: Clock::start(),
+            metrics: Arc::new(Metrics::new(apps)),
+            couriers: (0..workers.max(1)).map(|_| OnceLock::new()).collect(),
+            bridge: OnceLock::new(),
+            channels: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Returns how many worker threads there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.couriers.len()
+    }
+
+    /// Returns the bridge to the other nodes, if there are any.
+    pub(crate) fn bridge(&self) -> Option<&BridgeHandle> {
+        self.bridge.get()
+    }
+
+    /// Sets the bridge; `false` if there is one.
+    pub(crate) fn set_bridge(&self, bridge: BridgeHandle) -> bool {
+        self.bridge.set(bridge).is_ok()
+    }
+
+    /// Sets a worker's courier; `false` if it has one.
+    pub(crate) fn set_courier(&self, worker: usize, courier: Addr<Courier>) -> bool {
+        self.couriers.get(worker).is_some_and(|place| place.set(courier).is_ok())
+    }
+
+    /// Returns a number that no channel of this node has had.
+    pub(crate) fn next_channel(&self) -> ChannelId {
+        self.channels.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends an errand to a worker's courier.
+    pub(crate) fn send(&self, worker: usize, errand: Errand) {
+        if let Some(courier) = self.couriers.get(worker).and_then(OnceLock::get) {
+            post(courier, errand);
+        }
+    }
+}

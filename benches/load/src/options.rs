@@ -1,0 +1,107 @@
+//! What is to be measured: the command line.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+
+/// Load generator for Pusher-protocol servers: prints one line of JSON.
+///
+/// The defaults are the node's development configuration. `errs` of the line must be empty.
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+pub(crate) struct Options {
+    /// Servers to connect to; sockets are spread over them
+    #[arg(long = "addr", value_delimiter = ',', default_value = "127.0.0.1:8111")]
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Servers that triggers go to [default: those of --addr]
+    #[arg(long = "pub-addr", value_delimiter = ',')]
+    publish_addresses: Vec<SocketAddr>,
+    /// Processes whose time and memory is counted, together
+    #[arg(long = "pid", value_delimiter = ',')]
+    pub(crate) pids: Vec<u32>,
+    /// Id of the application
+    #[arg(long, default_value = "testapp")]
+    pub(crate) app: String,
+    /// Its key
+    #[arg(long, default_value = "1234567890")]
+    pub(crate) key: String,
+    /// Its secret
+    #[arg(long, default_value = "abcdefghij")]
+    pub(crate) secret: String,
+    /// Kind of work
+    #[arg(long, value_enum, default_value_t = Mode::Fanout)]
+    pub(crate) mode: Mode,
+    /// Sockets, each subscribed to one channel
+    #[arg(long = "conns", default_value_t = 1000, value_parser = at_least_one)]
+    pub(crate) connections: usize,
+    /// Channels that the sockets are spread over
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) channels: usize,
+    /// Beginning of the channels' names [default: room-, with client events private-room-]
+    #[arg(long)]
+    prefix: Option<String>,
+    /// Connections that send triggers, each one at a time
+    #[arg(long, default_value_t = 4, value_parser = at_least_one)]
+    pub(crate) publishers: usize,
+    /// Bytes of data of an event, about
+    #[arg(long, default_value_t = 128)]
+    pub(crate) size: usize,
+    /// Seconds to measure; when idle, to wait before memory is read
+    #[arg(long = "secs", default_value_t = 8)]
+    pub(crate) seconds: u64,
+    /// Seconds of the same load before that
+    #[arg(long = "warm", default_value_t = 2)]
+    pub(crate) warm_up: u64,
+    /// Events that may be on their way to one channel; client events: 64 times that, in all
+    #[arg(long, default_value_t = 8)]
+    pub(crate) window: u64,
+    /// Events per second; 0 = as fast as they are delivered
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rate: u64,
+    /// Handshakes at once
+    #[arg(long, default_value_t = 200, value_parser = at_least_one)]
+    pub(crate) parallel: usize,
+}
+
+/// Kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Signed triggers by HTTP
+    Fanout,
+    /// Client events
+    Client,
+    /// Connect, subscribe, and be quiet
+    Idle,
+}
+
+impl Mode {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fanout => "fanout",
+            Self::Client => "client",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn publish_addresses(&self) -> &[SocketAddr] {
+        if self.publish_addresses.is_empty() { &self.addresses } else { &self.publish_addresses }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        match (&self.prefix, self.mode) {
+            (Some(prefix), _) => prefix,
+            (None, Mode::Client) => "private-room-",
+            (None, _) => "room-",
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,193 @@
+//! The measured part: sends events, as fast as they are delivered or at a rate, and counts.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Token};
+
+use crate::crowd::Crowd;
+use crate::options::{Mode, Options};
+use crate::publisher::{Outcome, Publisher};
+use crate::subscriber::Stage;
+use crate::tally::Backlog;
+use crate::usage::Usage;
+
+/// Tokens of publishers begin here, behind those of subscribers.
+const FIRST_PUBLISHER: usize = 1_000_000_000;
+/// Client events sent before sockets are looked at again.
+const BURST: usize = 256;
+/// In a closed loop of client events, deliveries that may be outstanding for each event of the window.
+const CLIENT_WINDOW: u64 = 64;
+/// Bytes of data that are not filler: the mark and the time stamp.
+const STAMP_BYTES: usize = 24;
+
+/// The state of all counts at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Snapshot {
+    pub(crate) usage: Usage,
+    pub(crate) delivered: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) published: u64,
+}
+
+/// What was seen between the end of the warm-up and the end.
+pub(crate) struct Measured {
+    pub(crate) seconds: f64,
+    pub(crate) from: Snapshot,
+    pub(crate) to: Snapshot,
+    pub(crate) triggers: Outcome,
+}
+
+pub(crate) struct Run<'c> {
+    options: &'c Options,
+    crowd: &'c mut Crowd,
+    publishers: Vec<Publisher>,
+    triggers: Outcome,
+    backlog: Backlog,
+    filler: String,
+    /// Answered or on their way.
+    published: u64,
+    /// Whose turn it is: channels, or clients in turn.
+    turn: usize,
+}
+
+impl<'c> Run<'c> {
+    pub(crate) fn new(options: &'c Options, crowd: &'c mut Crowd) -> io::Result<Self> {
+        let mut publishers = Vec::new();
+        if options.mode == Mode::Fanout {
+            let addresses = options.publish_addresses().iter().cycle();
+            for (index, address) in addresses.take(options.publishers).enumerate() {
+                let token = Token(FIRST_PUBLISHER + index);
+                publishers.push(Publisher::new(*address, token, crowd.poll.registry())?);
+            }
+        }
+        Ok(Self {
+            options,
+            publishers,
+            triggers: Outcome::new()?,
+            backlog: Backlog::new(&crowd.tally),
+            crowd,
+            filler: "x".repeat(options.size.saturating_sub(STAMP_BYTES)),
+            published: 0,
+            turn: 0,
+        })
+    }
+
+    /// Warms up, measures, and returns what was seen.
+    pub(crate) fn measure(mut self) -> io::Result<Measured> {
+        let start = Instant::now();
+        let warm_up = Duration::from_secs(self.options.warm_up);
+        self.go_on(start, warm_up)?;
+        self.crowd.tally.measuring = true;
+        let from = self.snapshot()?;
+        let measured_from = Instant::now();
+        self.go_on(start, warm_up + Duration::from_secs(self.options.seconds))?;
+        let seconds = measured_from.elapsed().as_secs_f64();
+        Ok(Measured { seconds, from, to: self.snapshot()?, triggers: self.triggers })
+    }
+
+    fn go_on(&mut self, start: Instant, until: Duration) -> io::Result<()> {
+        loop {
+            let elapsed = start.elapsed();
+            if elapsed > until {
+                return Ok(());
+            }
+            self.backlog.judge(&mut self.crowd.tally);
+            let due = match self.options.rate {
+                0 => u64::MAX,
+                rate => (elapsed.as_secs_f64() * rate as f64) as u64,
+            };
+            match self.options.mode {
+                Mode::Client => self.send_client_events(due),
+                Mode::Fanout | Mode::Idle => self.send_triggers(due),
+            }
+            self.crowd.wait(if self.options.rate > 0 {
+                Duration::from_micros(500)
+            } else {
+                Duration::from_millis(20)
+            })?;
+            self.pump()?;
+        }
+    }
+
+    fn pump(&mut self) -> io::Result<()> {
+        let events = std::mem::replace(&mut self.crowd.events, Events::with_capacity(0));
+        for event in &events {
+            let token = event.token().0;
+            let Some(publisher) = token.checked_sub(FIRST_PUBLISHER) else {
+                self.crowd.pump(token);
+                continue;
+            };
+            if let Some(publisher) = self.publishers.get_mut(publisher) {
+                let Crowd { buffer, poll, tally, .. } = &mut *self.crowd;
+                publisher.pump(buffer, poll.registry(), tally, &mut self.triggers)?;
+            }
+        }
+        self.crowd.events = events;
+        Ok(())
+    }
+
+    fn send_triggers(&mut self, due: u64) {
+        let Crowd { target, tally, per_channel, .. } = &*self.crowd;
+        for publisher in &mut self.publishers {
+            if publisher.is_busy() || self.published >= due {
+                continue;
+            }
+            let channel = self.turn % target.channels;
+            let subscribers = per_channel.get(channel).copied().unwrap_or(0);
+            let room = self.options.window * subscribers.max(1);
+            if self.options.rate == 0 && self.backlog.outstanding(tally) >= room {
+                break;
+            }
+            self.turn += 1;
+            let body = format!(
+                r#"{{"name":"ev","channels":["{}"],"data":"@@{} {}"}}"#,
+                target.channel(channel),
+                tally.now(),
+                self.filler
+            );
+            publisher.send(target.trigger(&body), tally.now());
+            self.published += 1;
+            self.backlog.expect(subscribers);
+        }
+    }
+
+    fn send_client_events(&mut self, due: u64) {
+        let Crowd { target, tally, per_channel, subscribers, .. } = &mut *self.crowd;
+        let room = self.options.window * CLIENT_WINDOW;
+        for _ in 0..BURST {
+            let is_full = self.options.rate == 0 && self.backlog.outstanding(tally) >= room;
+            if self.published >= due || is_full {
+                return;
+            }
+            let index = self.turn % subscribers.len().max(1);
+            self.turn += 1;
+            let Some(subscriber) = subscribers.get_mut(index) else {
+                return;
+            };
+            if subscriber.stage != Stage::Ready {
+                continue;
+            }
+            let channel = subscriber.channel;
+            let event = format!(
+                r#"{{"event":"client-ev","channel":"{}","data":"@@{} {}"}}"#,
+                target.channel(channel),
+                tally.now(),
+                self.filler
+            );
+            subscriber.send(&event);
+            self.published += 1;
+            let others = per_channel.get(channel).map_or(0, |all| all.saturating_sub(1));
+            self.backlog.expect(others);
+        }
+    }
+
+    fn snapshot(&self) -> io::Result<Snapshot> {
+        Ok(Snapshot {
+            usage: Usage::of(&self.options.pids)?,
+            delivered: self.crowd.tally.delivered,
+            bytes_in: self.crowd.tally.bytes_in,
+            published: self.published,
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! The node's own metrics: what each is called and where it is read.
+//!
+//! Names are `micronotifier_<noun>_<unit>[_total]`. The only label that a configuration chooses is
+//! `app_id`; none comes from clients.
+
+use std::sync::Arc;
+
+use micronotifier_actors::metrics::{AppMetrics, LiveActors, Outcomes};
+use micronotifier_actors::{NodeHandle, Usage};
+
+use super::exposition::{Exposition, Kind};
+use super::process::Process;
+use super::readiness;
+use crate::logging;
+
+/// One application's id and what is counted for it.
+pub(super) type Counted<'n> = (&'n str, Arc<AppMetrics>);
+
+/// What is told of each application: name, kind, help, and where it is read.
+type PerApp = (&'static str, Kind, &'static str, fn(&AppMetrics) -> u64);
+
+const PER_APP: [PerApp; 12] = [
+    ("micronotifier_connections", Kind::Gauge, "Established connections.", AppMetrics::connections),
+    (
+        "micronotifier_connections_opened_total",
+        Kind::Counter,
+        "Connections that were established.",
+        |app| app.connections_opened.get(),
+    ),
+    (
+        "micronotifier_connections_closed_total",
+        Kind::Counter,
+        "Established connections that have ended.",
+        |app| app.connections_closed.get(),
+    ),
+    (
+        "micronotifier_connections_evicted_total",
+        Kind::Counter,
+        "Connections closed because their client did not read.",
+        |app| app.evictions.get(),
+    ),
+    (
+        "micronotifier_messages_sent_total",
+        Kind::Counter,
+        "Messages queued to sockets, replies included.",
+        |app| app.sent.messages.get(),
+    ),
+    (
+        "micronotifier_sent_bytes_total",
+        Kind::Counter,
+        "Bytes of messages queued to sockets, with frame headers.",
+        |app| app.sent.bytes.get(),
+    ),
+    (
+        "micronotifier_messages_received_total",
+        Kind::Counter,
+        "Text messages taken from clients.",
+        |app| app.received.messages.get(),
+    ),
+    (
+        "micronotifier_received_bytes_total",
+        Kind::Counter,
+        "Bytes of text messages taken from clients, without frame headers.",
+        |app| app.received.bytes.get(),
+    ),
+    (
+        "micronotifier_events_published_total",
+        Kind::Counter,
+        "Events accepted from the HTTP API, one for each channel.",
+        |app| app.published.get(),
+    ),
+    (
+        "micronotifier_api_request_bytes_total",
+        Kind::Counter,
+        "Bytes of API request bodies that were read.",
+        |app| app.api_request_bytes.get(),
+    ),
+    (
+        "micronotifier_api_response_bytes_total",
+        Kind::Counter,
+        "Bytes of API response bodies.",
+        |app| app.api_response_bytes.get(),
+    ),
+    (
+        "micronotifier_signature_failures_total",
+        Kind::Counter,
+        "API calls whose signature was missing, wrong or too old.",
+        |app| app.signature_failures.get(),
+    ),
+];
+
+/// Writes all metrics of the node and its process.
+pub(super) fn expose(node: &NodeHandle) -> String {
+    let mut exposition = Exposition::default();
+    expose_node(&mut exposition, node);
+    let apps = counted(node);
+    for (name, kind, help, read) in PER_APP {
+        let mut family = exposition.family(name, kind, help);
+        for (id, metrics) in &apps {
+            family.value(&[("app_id", id)], read(metrics));
+        }
+    }
+    let mut outcomes = |name, help, read: fn(&AppMetrics) -> &Outcomes| {
+        let mut family = exposition.family(name, Kind::Counter, help);
+        for (id, metrics) in &apps {
+            // 200 is always told, so that its rate has a beginning
+            let told = read(metrics)
+                .by_status()
+                .filter(|(status, count)| *count > 0 || *status == Some(200));
+            for (status, count) in told {
+                let status = status.map_or_else(|| "other".to_owned(), |code| code.to_string());
+                family.value(&[("app_id", id), ("status", &status)], count);
+            }
+        }
+    };
+    outcomes(
+        "micronotifier_triggers_total",
+        "API calls that publish, by the status of their answer.",
+        |app| &app.triggers,
+    );
+    outcomes(
+        "micronotifier_queries_total",
+        "API calls that do not publish, by the status of their answer.",
+        |app| &app.queries,
+    );
+    Process::read().expose(&mut exposition, "");
+    exposition.finish()
+}
+
+/// Returns what is counted for each application, in the order of the configuration.
+pub(super) fn counted(node: &NodeHandle) -> Vec<Counted<'_>> {
+    let metrics = node.metrics();
+    node.apps().iter().map(|app| (app.id.as_str(), metrics.of(&app.id))).collect()
+}
+
+/// Returns each kind of actor and how many live.
+pub(super) fn live(actors: &LiveActors) -> [(&'static str, u64); 5] {
+    [
+        ("session", actors.sessions.get()),
+        ("channel", actors.channels.get()),
+        ("courier", actors.couriers.get()),
+        ("registry", actors.registries.get()),
+        ("users", actors.users.get()),
+    ]
+}
+
+fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
+    exposition
+        .family("micronotifier_build_info", Kind::Gauge, "Always 1; the version of this node.")
+        .value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    exposition
+        .family("micronotifier_ready", Kind::Gauge, "1 when /ready answers 200, else 0.")
+        .value(&[], u8::from(readiness::obstacles(node).is_empty()));
+    let mut actors = exposition.family("micronotifier_actors", Kind::Gauge, "Actors that live.");
+    for (kind, count) in live(&node.metrics().actors) {
+        actors.value(&[("kind", kind)], count);
+    }
+    expose_queues(exposition, node);
+    exposition
+        .family(
+            "micronotifier_log_lines_dropped_total",
+            Kind::Counter,
+            "Log lines dropped because the writer could not keep up.",
+        )
+        .value(&[], logging::log_lines_dropped());
+}
+
+fn expose_queues(exposition: &mut Exposition, node: &NodeHandle) {
+    let queues = [("events", node.event_queues()), ("commands", node.command_queues())];
+    let mut family = |name, kind, help, read: fn(&Usage) -> u64| {
+        let mut family = exposition.family(name, kind, help);
+        for (queue, shards) in &queues {
+            for (shard, usage) in shards.iter().enumerate() {
+                let labels = [("queue", *queue), ("shard", &shard.to_string())];
+                family.value(&labels, read(usage));
+            }
+        }
+    };
+    family(
+        "micronotifier_queue_places",
+        Kind::Gauge,
+        "Pieces of work that a queue takes at once.",
+        |usage| usage.places as u64,
+    );
+    family("micronotifier_queue_places_taken", Kind::Gauge, "Pieces of work under way.", |usage| {
+        usage.taken as u64
+    });
+    family(
+        "micronotifier_queue_places_taken_highest",
+        Kind::Gauge,
+        "The most pieces of work that were under way since the start.",
+        |usage| usage.highest as u64,
+    );
+    family(
+        "micronotifier_queue_refusals_total",
+        Kind::Counter,
+        "Pieces of work refused because no place was free.",
+        |usage| usage.refused,
+    );
+}

@@ -1,0 +1,189 @@
+//! The operator's URLs, asked as a browser and a scraper ask.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+use actix_web::body::to_bytes;
+use actix_web::test::TestRequest;
+use micronotifier_actors::config::{App, Apps, NodeConfig};
+use micronotifier_actors::protocol::sign::Credential;
+use micronotifier_actors::{Node, Worker};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::EdgeConfig;
+use crate::edge::PublicSide;
+
+const TOKEN: &str = "token-of-the-operator";
+
+struct Bench {
+    operator: Operator,
+    _worker: Worker,
+}
+
+fn bench(token: &str, change: impl FnOnce(&mut EdgeState)) -> Bench {
+    let mut named = App::new("1", Credential::new("the-key", "the-secret"));
+    named.alias = Some(micronotifier_actors::protocol::AppId::new("testapp"));
+    let odd = App::new("a\"b", Credential::new("k2", "s2"));
+    let node = Node::start(NodeConfig::new(Apps::new([named, odd]))).handle();
+    let worker = node.attach_worker().unwrap();
+    let mut edge = EdgeState::new(node, EdgeConfig::default());
+    edge.public = Arc::new(PublicSide {
+        addresses: vec!["0.0.0.0:8111".parse().unwrap()],
+        secure: false,
+        development: false,
+    });
+    change(&mut edge);
+    let config = AdminConfig { host: "127.0.0.1".to_owned(), port: 9111, token: token.to_owned() };
+    Bench { operator: Operator::new(&config, edge), _worker: worker }
+}
+
+fn header<'r>(response: &'r HttpResponse, name: &str) -> &'r str {
+    response.headers().get(name).unwrap().to_str().unwrap()
+}
+
+impl Bench {
+    async fn ask(&self, request: TestRequest) -> (HttpResponse, String) {
+        let request = request.app_data(self.operator.clone()).to_http_request();
+        let (response, body) = answer(&request).into_parts();
+        let body = to_bytes(body).await.unwrap();
+        let response = response.map_body(|_, ()| actix_web::body::BoxBody::new(()));
+        (response, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let request = TestRequest::with_uri(path).insert_header(("host", "localhost:9111"));
+        let (response, body) = self.ask(request).await;
+        (response.status().as_u16(), body)
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        serde_json::from_str(&self.get(path).await.1).unwrap()
+    }
+}
+
+#[actix_rt::test]
+async fn health_and_readiness_are_told() {
+    let bench = bench("", |_| {});
+    assert_eq!(bench.get("/health").await, (200, r#"{"status":"ok"}"#.to_owned()));
+    assert_eq!(bench.get("/ready").await, (200, r#"{"status":"ready"}"#.to_owned()));
+}
+
+#[actix_rt::test]
+async fn applications_are_told_without_their_secrets() {
+    let public = bench("", |_| {});
+    let body = public.json("/apps").await;
+    let first = json!({"id": "1", "name": "testapp", "connections": 0, "messages_sent": 0});
+    assert_eq!(body["applications"][0], first);
+    assert_eq!(body["applications"][1]["name"], "a\"b");
+    assert_eq!(body["node"]["sockets"], json!(["ws://localhost:8111"]));
+
+    let development = bench("", |edge| {
+        Arc::get_mut(&mut edge.public).unwrap().development = true;
+    });
+    let (_, text) = development.get("/apps").await;
+    assert!(text.contains("the-key"), "{text}");
+    assert!(!text.contains("the-secret"), "{text}");
+}
+
+#[actix_rt::test]
+async fn actors_and_their_queues_are_told() {
+    let body = bench("", |_| {}).json("/actors").await;
+    assert_eq!(body["actors"][2], json!({"kind": "courier", "live": 1}));
+    let queues = body["queues"].as_array().unwrap();
+    assert_eq!(queues.len(), 2);
+    assert_eq!(queues[1]["queue"], "commands");
+    assert!(queues[1]["places"].as_u64().unwrap() > 0);
+}
+
+#[actix_rt::test]
+async fn metrics_are_in_the_text_format() {
+    let bench = bench("", |_| {});
+    let request = TestRequest::with_uri("/metrics").insert_header(("host", "localhost"));
+    let (response, text) = bench.ask(request).await;
+    assert_eq!(header(&response, "content-type"), PROMETHEUS_TEXT);
+    for line in [
+        "micronotifier_ready 1",
+        "micronotifier_connections{app_id=\"a\\\"b\"} 0",
+        "micronotifier_triggers_total{app_id=\"1\",status=\"200\"} 0",
+        "micronotifier_queue_places_taken{queue=\"events\",shard=\"0\"} 0",
+        "micronotifier_actors{kind=\"registry\"} 1",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("soketi_"), "{text}");
+    let mut families = std::collections::HashSet::new();
+    for line in text.lines() {
+        if let Some(family) = line.strip_prefix("# TYPE ") {
+            let name = family.split(' ').next().unwrap().to_owned();
+            assert!(families.insert(name), "twice: {line}");
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            assert!(families.contains(name), "no type: {line}");
+            let value = line.rsplit_once(' ').unwrap().1;
+            assert!(value.parse::<f64>().is_ok(), "no number: {line}");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn everything_but_health_and_the_empty_page_wants_the_token() {
+    let bench = bench(TOKEN, |_| {});
+    for path in ["/ready", "/metrics", "/apps", "/actors"] {
+        let (response, _) = bench.ask(TestRequest::with_uri(path)).await;
+        assert_eq!(response.status(), 401, "{path}");
+        assert!(response.headers().contains_key("www-authenticate"));
+        let given = ("authorization", format!("Bearer {TOKEN}"));
+        let request = TestRequest::with_uri(path).insert_header(given);
+        assert_eq!(bench.ask(request).await.0.status(), 200, "{path}");
+    }
+    for path in ["/health", "/", "/page.css", "/page.js"] {
+        assert_eq!(bench.get(path).await.0, 200, "{path}");
+    }
+}
+
+#[actix_rt::test]
+async fn other_sites_are_refused() {
+    let bench = bench("", |_| {});
+    for (name, value) in [("host", "evil.example:9111"), ("origin", "http://evil.example")] {
+        let mut request = TestRequest::with_uri("/apps");
+        if name == "origin" {
+            request = request.insert_header(("host", "localhost:9111"));
+        }
+        let (response, body) = bench.ask(request.insert_header((name, value))).await;
+        assert_eq!(response.status(), 403, "{name}");
+        assert!(!body.contains("testapp"), "{body}");
+        let opens = "access-control-allow-origin";
+        assert!(!response.headers().contains_key(opens));
+    }
+}
+
+#[actix_rt::test]
+async fn other_paths_and_methods_are_json_errors() {
+    let bench = bench("", |_| {});
+    let not_found = r#"{"error":"Not found","code":404}"#;
+    for path in ["/app/the-key", "/apps/1/channels", "/apps/", "/%6detrics"] {
+        assert_eq!(bench.get(path).await, (404, not_found.to_owned()), "{path}");
+    }
+    let request = TestRequest::post().uri("/apps");
+    let (response, _) = bench.ask(request).await;
+    assert_eq!(response.status(), 405);
+    assert_eq!(header(&response, "allow"), "GET");
+}
+
+#[actix_rt::test]
+async fn the_page_lets_nothing_else_in() {
+    let bench = bench("", |_| {});
+    let request = TestRequest::with_uri("/").insert_header(("host", "localhost:9111"));
+    let (response, page) = bench.ask(request).await;
+    let policy = header(&response, "content-security-policy");
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+    assert!(policy.contains("connect-src 'self' ws://localhost:8111;"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    for inline in ["<style", "style=", " onclick", "://"] {
+        assert!(!page.contains(inline), "{inline}");
+    }
+    let odd = TestRequest::with_uri("/").insert_header(("host", "a;script-src *"));
+    let guarded = self::bench(TOKEN, |_| {});
+    let (response, _) = guarded.ask(odd).await;
+    let policy = header(&response, "content-security-policy");
+    assert!(!policy.contains("script-src *"), "{policy}");
+}
