@@ -105,7 +105,7 @@ run_part() {
     status=${PIPESTATUS[0]}
     set -e
     read -r passed failed < <(count "$log")
-    if ((passed == 0 || (status != 0 && failed == 0))); then failed=$((failed + 1)); fi
+    if ((failed == 0 && (passed == 0 || status != 0))); then failed=$((failed + 1)); fi
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
     summary+=("$(printf '%-9s %5d passed, %d failed  (%d s)' "$name" "$passed" "$failed" $((SECONDS - started)))")
