@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Listen, ServerConfig, SocketConfig};
 use crate::edge::admin;
+use crate::edge::state::Calls;
 use crate::edge::ws::admission::Admission;
 use crate::edge::{EdgeState, PublicSide};
 use crate::listener::{self, WorkerState};
@@ -51,6 +52,7 @@ pub struct RunningServer {
     admin_address: Option<SocketAddr>,
     node: NodeHandle,
     admission: Arc<Admission>,
+    calls: Calls,
     handle: ServerHandle,
 }
 
@@ -120,6 +122,7 @@ pub async fn serve_with(
                 .map_err(ServeError::Start)?;
         }
     }
+    let calls = state.edge.calls.clone();
     let server = builder.run();
     let handle = server.handle();
     actix_rt::spawn(async move {
@@ -127,7 +130,7 @@ pub async fn serve_with(
             log::error!(error:% = error; "the server ended");
         }
     });
-    Ok(RunningServer { addresses, admin_address, node, admission, handle })
+    Ok(RunningServer { addresses, admin_address, node, admission, calls, handle })
 }
 
 impl RunningServer {
@@ -156,21 +159,24 @@ impl RunningServer {
         self.admission.connections()
     }
 
-    /// Ends the server: nothing is accepted any more, every client gets what waits for it and a Close
-    /// 1001, and what is then still open is cut.
+    /// Ends the server: nothing is accepted any more, calls under way are answered, every client gets
+    /// what waits for it and a Close 1001, and what is then still open is cut.
     pub async fn stop(self) {
         self.handle.pause().await;
         let close_wait = self.node.limits().close_wait;
         self.node.shut(GOING_AWAY);
+        let is_done = || self.admission.connections() == 0 && self.calls.under_way() == 0;
         let all_gone = async {
-            while self.admission.connections() > 0 {
+            // one look more than needed: the last answers are still on their way to their sockets
+            while !is_done() {
                 tokio::time::sleep(LOOK).await;
             }
+            tokio::time::sleep(LOOK).await;
         };
         if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
         }
-        self.handle.stop(true).await;
+        self.handle.stop(false).await;
     }
 }
 

@@ -133,6 +133,7 @@ fn without_prefix<'p>(raw_path: &'p str, prefix: &str) -> &'p str {
 }
 
 async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let _call = request.app_data().map(|state: &EdgeState| state.calls.begin());
     let mut body = RequestBody::new(payload.into_inner());
     let mut response = serve(&request, &mut body).await.unwrap_or_else(|error| error.response());
     cors::open(&mut response);

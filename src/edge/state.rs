@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use micronotifier_actors::NodeHandle;
@@ -34,6 +35,34 @@ pub struct EdgeState {
     pub wall: WallClock,
     /// How long a request body may take to arrive. Over it: 408.
     pub body_wait: Duration,
+    /// Requests that are being answered.
+    pub calls: Calls,
+}
+
+/// Counts the requests that are being answered, so that the end of a server waits for them.
+#[derive(Debug, Clone, Default)]
+pub struct Calls(Arc<AtomicU64>);
+
+/// A request that is being answered, until it is dropped.
+#[derive(Debug)]
+pub(super) struct CallUnderWay(Calls);
+
+impl Calls {
+    pub(super) fn begin(&self) -> CallUnderWay {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        CallUnderWay(self.clone())
+    }
+
+    /// Returns how many there are.
+    pub fn under_way(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for CallUnderWay {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl EdgeState {
@@ -48,6 +77,7 @@ impl EdgeState {
             clock: Clock::start(),
             wall: WallClock::System,
             body_wait: BODY_WAIT,
+            calls: Calls::default(),
         }
     }
 }

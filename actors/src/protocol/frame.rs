@@ -150,7 +150,7 @@ impl Frame {
     /// `{"event":"my-event","channel":"c","data":"⟨data as the publisher gave it⟩"}`
     pub fn channel_event(channel: &ChannelName, event: &EventName, data: &str) -> Self {
         let mut writer = Writer::with_capacity(
-            64 + event.as_str().len() + channel.as_str().len() + data.len() + data.len() / 8,
+            64 + event.as_str().len() + channel.as_str().len() + data.len() + data.len() / 4,
         );
         writer.begin(event.as_str());
         writer.channel(channel).data(data)
