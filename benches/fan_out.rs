@@ -74,7 +74,7 @@ impl Hall {
         let session = Quiet.start().recipient::<Notice>();
         for number in 1..=SOCKETS {
             let wire = Sink(Rc::clone(&written));
-            let socket = SocketId::new(u64::from(number), 1);
+            let socket = SocketId::new(number, 1);
             let seat = worker
                 .desk()
                 .open(Rc::new(Outbox::new(socket, wire, session.clone())));
