@@ -126,8 +126,8 @@ while IFS='|' read -r -u 3 name figure unit has_floor options; do
     done
     floor=$(median "$work/$name.floor") node=$(median "$work/$name.node")
     ratio=$(awk -v node="$node" -v floor="$floor" 'BEGIN {if (floor > 0) printf "%.2f", node / floor; else print "-"}')
-    printf '| %-14s | %9s | %9s | %5s | %-11s |\n' "$name" "${floor:--}" "$node" "$ratio" "$unit" >>"$work/table"
+    printf '| %-14s | %9s | %9s | %5s | %s |\n' "$name" "${floor:--}" "$node" "$ratio" "$unit" >>"$work/table"
 done 3<<<"$WORKLOADS"
 
-printf '\n| %-14s | %9s | %9s | %5s | %-11s |\n|---|---|---|---|---|\n' workload floor node ratio unit
+printf '\n| %-14s | %9s | %9s | %5s | %s |\n|---|---|---|---|---|\n' workload floor node ratio unit
 cat "$work/table"
