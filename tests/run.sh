@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
 # Usage: tests/run.sh [PART…]     parts: lints cargo build sdk python autobahn fuzz; all of them without an argument.
-# Nothing is skipped: what is missing and cannot be installed fails its part.
+# Nothing is skipped: what is missing and cannot be installed fails its part. Fuzzing alone needs a nightly
+# toolchain; where there is none, the summary says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
