@@ -124,12 +124,16 @@ impl Desk {
         }
     }
 
-    /// Queues a frame for a connection of this thread; the caller flushes.
-    pub fn send(&self, outbox: &Outbox, frame: Frame) {
-        let bytes = frame.len();
+    /// Queues a frame for a connection of this thread; the caller flushes. A client that takes none of
+    /// its answers is closed like one that takes no events.
+    pub fn send(&self, outbox: &Rc<Outbox>, frame: Frame) {
+        let size = frame.len();
         let pushed = outbox.push(&Rc::new(frame), self.tick.get(), &self.spare);
-        if matches!(pushed, Pushed::Queued { .. }) {
-            outbox.metrics().sent.add(1, bytes);
+        if let Pushed::Queued { bytes, blocked } = pushed {
+            outbox.metrics().sent.add(1, size);
+            if blocked && bytes > self.limits.outbox_bytes {
+                self.evict(outbox);
+            }
         }
     }
 
