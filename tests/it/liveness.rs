@@ -162,3 +162,20 @@ fn attack_s8_half_a_frame_and_silence_is_closed() {
     socket.send_bytes(&message[..20]);
     socket.expect_end();
 }
+
+#[test]
+fn a_client_that_is_always_in_the_middle_of_its_next_message_is_not_closed() {
+    let node = TestNode::start(|config| {
+        config.node.limits.frame_wait = Duration::from_secs(1);
+    });
+    let mut socket = node.connect(MAIN);
+    let ping = frame::message(TEXT, br#"{"event":"pusher:ping"}"#);
+    let (front, back) = ping.split_at(ping.len() / 2);
+    socket.send_bytes(front);
+    for _ in 0..30 {
+        std::thread::sleep(Duration::from_millis(100));
+        socket.send_bytes(&[back, front].concat());
+        socket.expect_event("pusher:pong");
+    }
+    socket.expect_close_after_anything(1008);
+}

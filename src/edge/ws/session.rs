@@ -63,7 +63,7 @@ pub(super) struct WsSession<S: Stream> {
     wall: WallClock,
     /// Bytes that have arrived and are not taken in yet.
     held: Option<BytesMut>,
-    /// When the unfinished frame must be whole.
+    /// When the unfinished message must be whole.
     frame_due: Option<Moment>,
     /// The tick that counts; earlier wishes may still fire.
     next_tick: Moment,
@@ -282,10 +282,14 @@ impl<S: Stream> WsSession<S> {
         let mut effects = Vec::new();
         match message {
             Incoming::Text(text) => {
+                self.frame_due = None;
                 self.outbox.metrics().received.add(1, text.len());
                 self.session.text(&text, now, &mut effects);
             }
-            Incoming::Binary(_) => self.session.binary(now.moment, &mut effects),
+            Incoming::Binary(_) => {
+                self.frame_due = None;
+                self.session.binary(now.moment, &mut effects);
+            }
             Incoming::Ping(payload) => {
                 self.worker.desk().send_control(&self.outbox, control::pong(&payload));
                 self.session.control(ControlFrame::Ping, now.moment, &mut effects);
@@ -305,7 +309,8 @@ impl<S: Stream> WsSession<S> {
         self.worker.desk().end(&self.outbox, &close);
     }
 
-    /// Sets or lifts the deadline of an unfinished frame.
+    /// Sets the deadline of a message that has begun, and lifts it when none has. It is a new one for each
+    /// message; control frames in between do not move it.
     fn time_frame(&mut self) {
         if !self.reader.has_partial() {
             self.frame_due = None;
