@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use micronotifier_actors::clock::Clock;
 use serde_json::json;
 
 use crate::support::apps::MAIN;
@@ -178,4 +179,15 @@ fn a_client_that_is_always_in_the_middle_of_its_next_message_is_not_closed() {
         socket.expect_event("pusher:pong");
     }
     socket.expect_close_after_anything(1008);
+}
+
+/// A browser tells the page of the end only when the server has hung up.
+#[test]
+fn the_server_hangs_up_at_once_when_both_have_closed() {
+    let clock = Clock::start();
+    for _ in 0..20 {
+        shared().connect(MAIN).close();
+    }
+    let taken = clock.now().elapsed();
+    assert!(taken < Duration::from_secs(2), "{taken:?} for 20 connections");
 }
