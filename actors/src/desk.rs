@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +52,8 @@ pub struct Desk {
     /// The fan-out that is under way, when it took more than its turn.
     fan_out: RefCell<Option<FanOut>>,
     dirty: RefCell<VecDeque<Rc<Outbox>>>,
-    watched: RefCell<Vec<Rc<Outbox>>>,
+    /// Weak: a connection that has ended must not keep its socket open until the next tick.
+    watched: RefCell<Vec<Weak<Outbox>>>,
     wheel: RefCell<BTreeMap<Tick, Vec<(u32, SocketId)>>>,
     tick: Cell<Tick>,
     spare: Spare,
@@ -124,12 +125,16 @@ impl Desk {
         }
     }
 
-    /// Queues a frame for a connection of this thread; the caller flushes.
-    pub fn send(&self, outbox: &Outbox, frame: Frame) {
-        let bytes = frame.len();
+    /// Queues a frame for a connection of this thread; the caller flushes. A client that takes none of
+    /// its answers is closed like one that takes no events.
+    pub fn send(&self, outbox: &Rc<Outbox>, frame: Frame) {
+        let size = frame.len();
         let pushed = outbox.push(&Rc::new(frame), self.tick.get(), &self.spare);
-        if matches!(pushed, Pushed::Queued { .. }) {
-            outbox.metrics().sent.add(1, bytes);
+        if let Pushed::Queued { bytes, blocked } = pushed {
+            outbox.metrics().sent.add(1, size);
+            if blocked && bytes > self.limits.outbox_bytes {
+                self.evict(outbox);
+            }
         }
     }
 
@@ -149,7 +154,7 @@ impl Desk {
         let flushed = outbox.flush(self.tick.get(), &self.spare);
         let ending = matches!(outbox.ending(), Ending::Closing { .. });
         if (flushed == Flushed::Blocked || ending) && outbox.mark_watched() {
-            self.watched.borrow_mut().push(Rc::clone(outbox));
+            self.watched.borrow_mut().push(Rc::downgrade(outbox));
         }
     }
 
@@ -251,7 +256,7 @@ impl Desk {
         let (patience, close_wait) =
             (ticks(self.limits.outbox_wait), ticks(self.limits.close_wait).max(1));
         let watched = std::mem::take(&mut *self.watched.borrow_mut());
-        for outbox in watched {
+        for outbox in watched.iter().filter_map(Weak::upgrade) {
             let keep = match outbox.ending() {
                 Ending::Broken => false,
                 Ending::Closing { since } if now.wrapping_sub(since) >= close_wait => {
@@ -267,7 +272,7 @@ impl Desk {
                 }
             };
             if keep {
-                self.watched.borrow_mut().push(outbox);
+                self.watched.borrow_mut().push(Rc::downgrade(&outbox));
             } else {
                 outbox.clear_watched();
             }

@@ -24,10 +24,10 @@
 //! | events of one registry shard | [`limits::NodeLimits::events_in_flight`] | [`NodeError::Busy`] |
 //! | joins, sign-ins and questions of one shard | [`limits::NodeLimits::commands_in_flight`] | [`NodeError::Busy`] |
 //! | leaves and sign-outs | one for each live subscription or connection | cannot be |
-//! | commands of one connection without an answer | [`limits::NodeLimits::commands_per_connection`] | its transport closes it (4100) |
+//! | commands of one connection without an answer | [`limits::NodeLimits::commands_per_connection`] | its transport reads no further |
 //! | a session's mailbox | one tick, one answer for each command | cannot be |
 //! | data for one socket | [`limits::NodeLimits::outbox_bytes`] and [`limits::NodeLimits::outbox_wait`] | the connection is closed (4100) |
-//! | control frames for one socket | 16 | the oldest gives way |
+//! | control frames for one socket | 16 | the newest gives way |
 //!
 //! # Who asks whom
 //!

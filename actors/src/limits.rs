@@ -74,7 +74,7 @@ pub struct NodeLimits {
     pub outbox_wait: Duration,
     /// Channels of one connection. Over it: a subscription error.
     pub channels_per_connection: usize,
-    /// Subscribe and unsubscribe commands of one connection without an answer. Over it: close 4100.
+    /// Commands of one connection without an answer. Over it: what the client says next waits.
     pub commands_per_connection: u32,
     /// Subscribe, unsubscribe and sign-in messages of one connection in a second. Over it: an error, then close 1008.
     pub commands_per_second: u32,

@@ -21,7 +21,7 @@ use crate::session::effect::Close;
 
 /// Most pieces handed to the kernel in one call (Linux takes up to 1,024).
 const PIECES: usize = 64;
-/// Most control frames that wait: pongs replace older pongs beyond it.
+/// Most control frames that wait: beyond it the newest gives way, for the first may be a handshake.
 const CONTROL_FRAMES: usize = 16;
 
 /// The writing half of a socket. Nothing here blocks.
@@ -50,6 +50,8 @@ pub struct Outbox<W: ?Sized = dyn Wire> {
     pub(crate) channels: RefCell<Vec<ChannelId>>,
     /// Commands that channels have not answered yet.
     commands: Cell<u32>,
+    /// The session reads on when the next of them is answered.
+    awaits_answer: Cell<bool>,
     driver: RefCell<Option<Waker>>,
     session: Recipient<Notice>,
     metrics: Arc<AppMetrics>,
@@ -132,6 +134,7 @@ impl<W: Wire> Outbox<W> {
             lanes: RefCell::default(),
             channels: RefCell::default(),
             commands: Cell::new(0),
+            awaits_answer: Cell::new(false),
             driver: RefCell::default(),
             session,
             metrics,
@@ -207,8 +210,16 @@ impl<W: Wire + ?Sized> Outbox<W> {
         self.commands.set(self.commands.get().saturating_add(1));
     }
 
+    /// Has the session woken when the next command is answered.
+    pub fn await_answer(&self) {
+        self.awaits_answer.set(true);
+    }
+
     pub(crate) fn command_answered(&self) {
         self.commands.set(self.commands.get().saturating_sub(1));
+        if self.awaits_answer.replace(false) {
+            self.wake();
+        }
     }
 
     /// Puts a frame at the end of the data lane. `spare` lends buffers, so that a delivery allocates nothing.

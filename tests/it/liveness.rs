@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use micronotifier_actors::clock::Clock;
 use serde_json::json;
 
 use crate::support::apps::MAIN;
@@ -161,4 +162,32 @@ fn attack_s8_half_a_frame_and_silence_is_closed() {
     let message = frame::message(TEXT, br#"{"event":"pusher:ping","data":{}}"#);
     socket.send_bytes(&message[..20]);
     socket.expect_end();
+}
+
+#[test]
+fn a_client_that_is_always_in_the_middle_of_its_next_message_is_not_closed() {
+    let node = TestNode::start(|config| {
+        config.node.limits.frame_wait = Duration::from_secs(1);
+    });
+    let mut socket = node.connect(MAIN);
+    let ping = frame::message(TEXT, br#"{"event":"pusher:ping"}"#);
+    let (front, back) = ping.split_at(ping.len() / 2);
+    socket.send_bytes(front);
+    for _ in 0..30 {
+        std::thread::sleep(Duration::from_millis(100));
+        socket.send_bytes(&[back, front].concat());
+        socket.expect_event("pusher:pong");
+    }
+    socket.expect_close_after_anything(1008);
+}
+
+/// A browser tells the page of the end only when the server has hung up.
+#[test]
+fn the_server_hangs_up_at_once_when_both_have_closed() {
+    let clock = Clock::start();
+    for _ in 0..20 {
+        shared().connect(MAIN).close();
+    }
+    let taken = clock.now().elapsed();
+    assert!(taken < Duration::from_secs(2), "{taken:?} for 20 connections");
 }

@@ -1,11 +1,15 @@
 //! A client that does not read is closed; nobody waits for it.
 
+use std::time::Duration;
+
+use micronotifier_actors::clock::Clock;
 use serde_json::json;
 
 use crate::support::apps::MAIN;
+use crate::support::frame::{self, TEXT};
 use crate::support::socket::target;
 use crate::support::stream::Stream;
-use crate::support::{Socket, TestNode, eventually};
+use crate::support::{DEADLINE, Socket, TestNode, eventually};
 
 /// Connects a client whose host takes few bytes that it does not read.
 fn narrow(node: &TestNode) -> Socket {
@@ -56,12 +60,27 @@ fn a_client_that_stops_reading_is_closed_by_age() {
     }
     let mut watcher = node.connect(MAIN);
     watcher.join("presence-age", "watcher");
-    watcher.stream.wait_at_most(std::time::Duration::from_secs(14));
+    watcher.stream.wait_at_most(Duration::from_secs(14));
     watcher.expect(json!({
         "event": "pusher_internal:member_removed", "channel": "presence-age",
         "data": {"user_id": "slow"}
     }));
     slow.expect_end();
+}
+
+#[test]
+fn a_client_that_asks_and_does_not_read_the_answers_is_closed_by_bytes() {
+    // So patient that it cannot be closed by age while the test lasts.
+    let node = TestNode::start(|config| {
+        config.node.limits.outbox_wait = Duration::from_mins(10);
+    });
+    let mut slow = narrow(&node);
+    let question = frame::message(TEXT, br#"{"event":"nonsense"}"#).repeat(500);
+    let clock = Clock::start();
+    while slow.offer_bytes(&question) {
+        assert!(clock.now().elapsed() < DEADLINE, "it is let ask on and on");
+    }
+    node.connect(MAIN).subscribe("next");
 }
 
 #[test]

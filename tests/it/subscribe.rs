@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::apps::{COUNTED, MAIN};
-use crate::support::{TestNode, shared, unique};
+use crate::support::{TestNode, frame, shared, unique};
 
 #[test]
 fn check_027_a_public_subscription_with_empty_auth_succeeds() {
@@ -214,6 +214,24 @@ fn many_channels_at_once_are_all_answered_in_order() {
     let mut expected = names;
     expected.sort();
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_client_with_hundreds_of_channels_may_subscribe_to_all_of_them_in_one_write() {
+    let prefix = unique("burst");
+    let mut socket = shared().connect(MAIN);
+    let mut burst = Vec::new();
+    for index in 0..400 {
+        let data = json!({"channel": format!("{prefix}-{index}")});
+        let message = json!({"event": "pusher:subscribe", "data": data}).to_string();
+        burst.extend(frame::message(frame::TEXT, message.as_bytes()));
+    }
+    socket.send_bytes(&burst);
+    for _ in 0..400 {
+        socket.expect_event("pusher_internal:subscription_succeeded");
+    }
+    let last = format!("{prefix}-399");
+    shared().fence(&last, &mut [&mut socket]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl ChannelActor {
         self.errand(join.seat, Errand::Refuse { seat: join.seat, refused });
     }
 
-    pub(super) fn resend(&self, seat: Seat) {
+    pub(super) fn resend(&mut self, seat: Seat) {
         let frame = if self.can.members {
             Frame::presence_succeeded(&self.key.channel, self.roster.members())
         } else {
@@ -80,17 +80,27 @@ impl ChannelActor {
         self.tell(seat, frame);
     }
 
-    pub(super) fn tell(&self, seat: Seat, frame: Frame) {
+    /// Tells a subscriber, or somebody whose sign-in waits for the bridge, behind the replies to it.
+    pub(super) fn tell(&mut self, seat: Seat, frame: Frame) {
         if self.subscribers.contains_key(&seat.socket) {
             self.errand(seat, Errand::Tell { seat, frames: vec![frame] });
+        } else if let Some(waiting) = &mut self.joining
+            && let Some(join) = waiting.iter_mut().rfind(|join| join.seat == seat)
+            && let Some(replies) = &mut join.replies
+        {
+            replies.push(frame);
         }
     }
 
     pub(super) fn leave(&mut self, seat: Seat, answer: bool, ctx: &mut Context<Self>) {
+        let mut unanswered = usize::from(answer);
         if let Some(waiting) = &mut self.joining {
+            let before = waiting.len();
             waiting.retain(|join| join.seat != seat);
+            // a join that is taken back is not answered otherwise
+            unanswered += before - waiting.len();
         }
-        if answer {
+        for _ in 0..unanswered {
             self.errand(seat, Errand::Detach { seat, channel: self.id });
         }
         let Some(subscriber) = self.subscribers.remove(&seat.socket) else {
@@ -107,10 +117,13 @@ impl ChannelActor {
         self.tell_count(ctx);
     }
 
+    /// Closes the connections of all subscribers, and of those who wait to become one.
     pub(super) fn dismiss_all(&self, (code, reason): (ErrorCode, &'static str)) {
-        for Subscriber { seat, .. } in self.subscribers.values() {
+        let subscribed = self.subscribers.values().map(|subscriber| subscriber.seat);
+        let waiting = self.joining.iter().flatten().map(|join| join.seat);
+        for seat in subscribed.chain(waiting) {
             let (error, close) = (Frame::error(Some(code), reason), Close::pusher(code, reason));
-            self.errand(*seat, Errand::Dismiss { seat: *seat, error, close });
+            self.errand(seat, Errand::Dismiss { seat, error, close });
         }
     }
 

@@ -87,6 +87,37 @@ impl Registry {
         }
         self.channels.insert(key, Entry { channel, id, sent: 0 });
     }
+
+    fn describe_all(&mut self, all: DescribeAll) {
+        let mut asked = Vec::new();
+        for (key, entry) in &mut self.channels {
+            let listed = key.channel.kind().capabilities().listed;
+            if listed && key.app == all.app && key.channel.as_str().starts_with(&all.prefix) {
+                let (facts, waiting) = Answer::expected();
+                entry.sent += 1;
+                post(&entry.channel, Command::Describe(facts));
+                asked.push((key.channel.clone(), waiting));
+            }
+        }
+        all.answer.give(|| asked);
+    }
+
+    /// Retires a channel that has ended, unless a command to it is still on its way.
+    fn retire(&mut self, ended: ChannelEnded) {
+        let is_due = |entry: &Entry| match ended.cause {
+            Ended::Vacated { handled } => entry.sent == handled,
+            Ended::Failed => true,
+        };
+        let entry = self.channels.get(&ended.key).filter(|entry| entry.id == ended.id);
+        if entry.is_some_and(is_due)
+            && let Some(entry) = self.channels.remove(&ended.key)
+        {
+            post(&entry.channel, Retire);
+            if let Some(bridge) = self.crew.bridge() {
+                bridge.unfollow(ended.key);
+            }
+        }
+    }
 }
 
 // === Lifecycle ===
@@ -109,17 +140,7 @@ impl Handler<DescribeAll> for Registry {
     type Result = ();
 
     fn handle(&mut self, all: DescribeAll, _ctx: &mut Self::Context) {
-        let mut asked = Vec::new();
-        for (key, entry) in &mut self.channels {
-            let listed = key.channel.kind().capabilities().listed;
-            if listed && key.app == all.app && key.channel.as_str().starts_with(&all.prefix) {
-                let (facts, waiting) = Answer::expected();
-                entry.sent += 1;
-                post(&entry.channel, Command::Describe(facts));
-                asked.push((key.channel.clone(), waiting));
-            }
-        }
-        all.answer.give(|| asked);
+        vital("registry", || self.describe_all(all));
     }
 }
 
@@ -127,18 +148,6 @@ impl Handler<ChannelEnded> for Registry {
     type Result = ();
 
     fn handle(&mut self, ended: ChannelEnded, _ctx: &mut Self::Context) {
-        let is_due = |entry: &Entry| match ended.cause {
-            Ended::Vacated { handled } => entry.sent == handled,
-            Ended::Failed => true,
-        };
-        let entry = self.channels.get(&ended.key).filter(|entry| entry.id == ended.id);
-        if entry.is_some_and(is_due)
-            && let Some(entry) = self.channels.remove(&ended.key)
-        {
-            post(&entry.channel, Retire);
-            if let Some(bridge) = self.crew.bridge() {
-                bridge.unfollow(ended.key);
-            }
-        }
+        vital("registry", || self.retire(ended));
     }
 }

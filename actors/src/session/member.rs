@@ -64,11 +64,12 @@ fn user(raw: &RawValue) -> Option<UserId> {
     let digits = raw.get().strip_prefix('-').unwrap_or(raw.get());
     let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
     let id = if is_integer { Cow::Borrowed(raw.get()) } else { text_of(raw)? };
-    // browsers keep members in an object by id; this key would set that object's prototype instead
-    if id == "__proto__" {
-        return None;
-    }
-    UserId::member(&id).ok()
+    UserId::member(&id).ok().filter(may_be_member)
+}
+
+/// Browsers keep members in an object by id; `__proto__` would set that object's prototype instead.
+pub(super) fn may_be_member(user: &UserId) -> bool {
+    user.as_str() != "__proto__"
 }
 
 #[cfg(test)]

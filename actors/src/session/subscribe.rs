@@ -121,7 +121,9 @@ impl Session {
         if let Some(channel_data) = &data.channel_data {
             return member::parse(channel_data, limit);
         }
-        let signed_in = self.signed_in.as_deref().ok_or(MemberError::Data)?;
+        let signed_in = self.signed_in.as_deref();
+        let signed_in = signed_in.filter(|member| member::may_be_member(&member.user));
+        let signed_in = signed_in.ok_or(MemberError::Data)?;
         if signed_in.user.as_str().len() + signed_in.info.len() > limit {
             return Err(MemberError::TooLarge);
         }

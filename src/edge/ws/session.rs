@@ -15,7 +15,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use actix::fut::ActorFuture;
 use actix::{Actor, ActorContext as _, AsyncContext as _, Context, Handler};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use micronotifier_actors::clock::Moment;
 use micronotifier_actors::protocol::{ErrorCode, Frame, SocketId};
 use micronotifier_actors::session::effect::{Close, Effect};
@@ -61,8 +61,9 @@ pub(super) struct WsSession<S: Stream> {
     worker: Worker,
     limits: Arc<micronotifier_actors::limits::NodeLimits>,
     wall: WallClock,
-    early: Option<BytesMut>,
-    /// When the unfinished frame must be whole.
+    /// Bytes that have arrived and are not taken in yet.
+    held: Option<BytesMut>,
+    /// When the unfinished message must be whole.
     frame_due: Option<Moment>,
     /// The tick that counts; earlier wishes may still fire.
     next_tick: Moment,
@@ -95,7 +96,7 @@ impl<S: Stream> WsSession<S> {
                 worker,
                 limits,
                 wall,
-                early: (!early.is_empty()).then_some(early),
+                held: (!early.is_empty()).then_some(early),
                 frame_due: None,
                 next_tick: now,
                 peer_closed: false,
@@ -145,11 +146,8 @@ impl<S: Stream> WsSession<S> {
         }
     }
 
-    /// Sends a command that is answered. A client that has too many unanswered is too much for the node.
+    /// Sends a command that is answered.
     fn command(&self, effect: Effect) -> Result<(), NodeError> {
-        if self.outbox.commands() >= self.limits.commands_per_connection {
-            return Err(NodeError::Busy);
-        }
         let (app, seat) = (self.session.app(), self.seat);
         match effect {
             Effect::Subscribe(subscription) => self.worker.subscribe(app, seat, subscription)?,
@@ -169,8 +167,12 @@ impl<S: Stream> WsSession<S> {
         if self.write(task).is_err() {
             return Poll::Ready(());
         }
-        if let Some(mut early) = self.early.take() {
-            self.take_in(&mut early);
+        if let Some(mut held) = self.held.take() {
+            let rest = self.take_in(&mut held);
+            if rest > 0 {
+                held.advance(held.len() - rest);
+                self.held = Some(held);
+            }
         }
         let Ok(more) = self.read(task) else {
             return Poll::Ready(());
@@ -203,11 +205,18 @@ impl<S: Stream> WsSession<S> {
     fn read(&mut self, task: &mut TaskContext<'_>) -> io::Result<bool> {
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             for _ in 0..READS_PER_TURN {
+                if self.must_wait() {
+                    self.outbox.await_answer();
+                    return Ok(false);
+                }
                 match self.typed.wire().read(scratch) {
                     Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                     Ok(count) => {
-                        if let Some(bytes) = scratch.get_mut(..count) {
-                            self.take_in(bytes);
+                        let bytes = scratch.get_mut(..count).unwrap_or_default();
+                        let rest = self.take_in(bytes);
+                        if rest > 0 {
+                            let (_, rest) = bytes.split_at(bytes.len() - rest);
+                            self.held = Some(BytesMut::from(rest));
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -232,18 +241,32 @@ impl<S: Stream> WsSession<S> {
         }
     }
 
-    /// Takes bytes of the client in. Once a Close is on its way, only the client's own matters.
-    fn take_in(&mut self, bytes: &mut [u8]) {
+    /// Tells whether the client has so many commands under way that what it says next must wait for an answer.
+    fn must_wait(&self) -> bool {
+        self.outbox.commands() >= self.limits.commands_per_connection
+            && self.outbox.ending() == Ending::Open
+    }
+
+    /// Takes bytes of the client in, and returns how many of the last ones must wait. Once a Close is on its
+    /// way, only the client's own matters.
+    fn take_in(&mut self, bytes: &mut [u8]) -> usize {
         let limits = FrameLimits::from(&*self.limits);
         let mut input = Input::new(bytes);
         while !self.peer_closed {
+            if self.must_wait() {
+                return input.left().len();
+            }
             match self.reader.next(&mut input, limits) {
                 Ok(Some(message)) => self.take_message(message),
                 Ok(None) => break,
-                Err(error) => return self.break_off(error),
+                Err(error) => {
+                    self.break_off(error);
+                    return 0;
+                }
             }
         }
         self.time_frame();
+        0
     }
 
     fn take_message(&mut self, message: Incoming<'_>) {
@@ -259,10 +282,14 @@ impl<S: Stream> WsSession<S> {
         let mut effects = Vec::new();
         match message {
             Incoming::Text(text) => {
+                self.frame_due = None;
                 self.outbox.metrics().received.add(1, text.len());
                 self.session.text(&text, now, &mut effects);
             }
-            Incoming::Binary(_) => self.session.binary(now.moment, &mut effects),
+            Incoming::Binary(_) => {
+                self.frame_due = None;
+                self.session.binary(now.moment, &mut effects);
+            }
             Incoming::Ping(payload) => {
                 self.worker.desk().send_control(&self.outbox, control::pong(&payload));
                 self.session.control(ControlFrame::Ping, now.moment, &mut effects);
@@ -282,7 +309,8 @@ impl<S: Stream> WsSession<S> {
         self.worker.desk().end(&self.outbox, &close);
     }
 
-    /// Sets or lifts the deadline of an unfinished frame.
+    /// Sets the deadline of a message that has begun, and lifts it when none has. It is a new one for each
+    /// message; control frames in between do not move it.
     fn time_frame(&mut self) {
         if !self.reader.has_partial() {
             self.frame_due = None;

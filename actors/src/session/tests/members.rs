@@ -103,3 +103,15 @@ fn the_limit_holds_for_the_signed_in_user_too() {
         refusal("presence-x", "LimitReached", "Presence user object too large", 4301)
     );
 }
+
+/// A browser keeps members in an object by id: this id would set the object's prototype.
+#[test]
+fn no_member_has_the_id_of_a_prototype() {
+    let invalid = "channel_data for presence subscription to presence-x is invalid";
+    let refused = refusal("presence-x", "AuthError", invalid, 400);
+    let mut client = Client::open();
+    let data = r#"{"user_id":"__proto__"}"#;
+    assert_eq!(client.text(&signed("presence-x", Some(data))), refused);
+    client.text(&signed_in(r#"{"id":"__proto__"}"#));
+    assert_eq!(client.text(&signed("presence-x", None)), refused);
+}
