@@ -82,6 +82,7 @@ pub async fn serve_with(
         sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let mut edge = EdgeState::new(node.clone(), config.edge);
     edge.body_wait = config.http.request_body;
+    edge.body_bytes = config.http.body_bytes;
     edge.public = Arc::new(PublicSide {
         addresses: addresses.clone(),
         secure: tls.is_some(),

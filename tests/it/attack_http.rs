@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::api::{joined, unix_now};
 use crate::support::apps::{COUNTED, MAIN, PLAIN, TestApp};
 use crate::support::http::Connection;
-use crate::support::{Call, shared, unique};
+use crate::support::{Call, TestNode, shared, unique};
 
 fn event_on(app: TestApp, channel: &str) -> Call {
     Call::post(app, "/events", &json!({"name": "e", "channel": channel, "data": "1"}))
@@ -153,6 +153,15 @@ fn attack_s26_bodies_are_bounded_before_they_are_read() {
     }
     chunked.answer().expect("an answer").error(413);
     chunked.expect_end();
+}
+
+#[test]
+fn attack_s26_the_node_bounds_bodies_too() {
+    let node = TestNode::start(|config| config.http.body_bytes = 5000);
+    let event = |data: usize| json!({"name": "e", "channel": "c", "data": "x".repeat(data)});
+    let call = |data| Call::post(MAIN, "/events", &event(data)).bytes();
+    assert_eq!(Connection::new(node.stream()).ask(&call(4900)).status, 200);
+    Connection::new(node.stream()).ask(&call(5000)).error(413);
 }
 
 #[test]
