@@ -205,7 +205,10 @@ where
                     let upgrades = Rc::clone(&upgrades);
                     async move {
                         let parts = framed.into_parts();
-                        upgrades.take(request.head(), S::from(parts.io), parts.read_buf).await;
+                        let stream = S::from(parts.io);
+                        upgrades
+                            .take(request.head(), stream, parts.read_buf, parts.write_buf)
+                            .await;
                         Ok(())
                     }
                 }))
