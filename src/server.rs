@@ -117,8 +117,8 @@ pub async fn serve_with(
         let operator = admin::Operator::new(&admin, state.edge.clone());
         for socket in bind(&admin.host, admin.port, &config.socket)? {
             admin_address = admin_address.or(socket.local_addr().ok());
-            builder = listener::admin(builder, socket, &operator, state.http)
-                .map_err(ServeError::Start)?;
+            builder =
+                listener::admin(builder, socket, &operator, &state).map_err(ServeError::Start)?;
         }
     }
     let server = builder.run();

@@ -1,5 +1,7 @@
 //! Attacks on the signed HTTP API (S21-S26, S31, S43).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::api::{joined, unix_now};
@@ -221,5 +223,24 @@ fn attack_s43_errors_tell_nothing_of_the_inside() {
         for inside in [".rs", "panicked", "/root", "/work", "backtrace", "redis", MAIN.secret] {
             assert!(!text.contains(inside), "{text}");
         }
+    }
+}
+
+#[test]
+fn attack_s27_half_a_head_ends_in_time_behind_another_request_too() {
+    let node = TestNode::start(|config| {
+        config.http.request_head = Duration::from_millis(200);
+        config.http.request_body = Duration::from_millis(200);
+        config.http.keep_alive = Duration::from_secs(1);
+        config.node.limits.ask = Duration::from_millis(50);
+    });
+    let whole = b"GET /up HTTP/1.1\r\nHost: node\r\n\r\n".as_slice();
+    let mut apart = Connection::new(node.stream());
+    assert_eq!(apart.ask(whole).status, 200);
+    apart.send(b"GET /u");
+    let mut together = Connection::new(node.stream());
+    assert_eq!(together.ask(&[whole, b"GET /u"].concat()).status, 200);
+    for mut slow in [apart, together] {
+        slow.expect_end();
     }
 }
