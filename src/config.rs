@@ -149,7 +149,7 @@ impl Default for SocketConfig {
 /// How long and how large HTTP requests may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// How long a request's head may take to arrive, a TLS handshake included.
+    /// How long a TLS handshake may take, and then a request's head.
     pub request_head: Duration,
     /// How long an API request's body may take to arrive.
     pub request_body: Duration,

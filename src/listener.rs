@@ -98,7 +98,9 @@ pub(crate) fn secure(
     let (state, tls) = (state.clone(), tls.clone());
     builder.listen("public over TLS", listener, move || {
         let waits = state.waits();
-        Acceptor::new(tls.clone())
+        let mut acceptor = Acceptor::new(tls.clone());
+        acceptor.set_handshake_timeout(state.http.request_head);
+        acceptor
             .map_init_err(drop)
             .map_err(TlsError::into_service_error)
             .map(move |stream: TlsStream<TcpStream>| {
