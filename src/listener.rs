@@ -4,6 +4,7 @@
 //! the sessions' side with the socket itself.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
@@ -165,21 +166,34 @@ fn timed_tcp(
     })
 }
 
-/// Binds every address of a host, with the options that accepted sockets inherit.
+/// Binds every address of a host, with the options that accepted sockets inherit. An address that the
+/// machine does not have is left out.
 ///
 /// # Errors
-/// The last error, if no address can be bound.
+/// If somebody else has the port at one of the addresses, or no address can be bound: the last error.
 pub(crate) fn bind(host: &str, port: u16, options: &SocketConfig) -> io::Result<Vec<TcpListener>> {
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    bind_all((host, port).to_socket_addrs()?, options)
+}
+
+fn bind_all(
+    addresses: impl Iterator<Item = SocketAddr>,
+    options: &SocketConfig,
+) -> io::Result<Vec<TcpListener>> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for mut address in addresses {
+    let mut seen = HashSet::new();
+    for mut address in addresses.filter(|address| seen.insert(*address)) {
+        let may_move = address.port() == 0;
         // port 0: all addresses share the port that the first one got
         if let Some(Ok(first)) = listeners.first().map(TcpListener::local_addr) {
             address.set_port(first.port());
         }
         match bind_one(address, options) {
             Ok(listener) => listeners.push(listener),
+            // clients of one name would find two servers
+            Err(error) if !may_move && error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(error);
+            }
             Err(error) => last_error = error,
         }
     }
@@ -256,4 +270,23 @@ where
             }
         }))
         .h1(app)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_at_one_address_of_a_host_is_refused() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let options = SocketConfig::default();
+        let first = bind_one(taken, &options).unwrap();
+        let other = SocketAddr::from(([127, 0, 0, 2], taken.port()));
+        let bound = bind_all([other, taken].into_iter(), &options);
+        assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert_eq!(bind_all([taken, taken, other].into_iter(), &options).unwrap().len(), 2);
+    }
 }

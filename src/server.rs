@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A host name has no address, or none of its addresses can be bound.
+    /// A host name has no address, its port is taken at one of them, or none of them can be bound.
     #[error("cannot listen on {place}: {source}")]
     Listen {
         /// Host and port, or the path of a socket.
