@@ -45,11 +45,11 @@ pub enum Listen {
 }
 
 impl Listen {
-    /// Tells whether only this machine can connect.
+    /// Tells whether only this machine can connect. A Unix socket is there for a proxy, and that for others.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp { host, .. } => is_loopback(host),
-            Self::Unix(_) => true,
+            Self::Unix(_) => false,
         }
     }
 }
