@@ -45,11 +45,11 @@ pub enum Listen {
 }
 
 impl Listen {
-    /// Tells whether only this machine can connect.
+    /// Tells whether only this machine can connect. A Unix socket is there for a proxy, and that for others.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp { host, .. } => is_loopback(host),
-            Self::Unix(_) => true,
+            Self::Unix(_) => false,
         }
     }
 }
@@ -149,7 +149,7 @@ impl Default for SocketConfig {
 /// How long and how large HTTP requests may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// How long a request's head may take to arrive, a TLS handshake included.
+    /// How long a TLS handshake may take, and then a request's head.
     pub request_head: Duration,
     /// How long an API request's body may take to arrive.
     pub request_body: Duration,

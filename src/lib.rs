@@ -9,6 +9,7 @@ mod listener;
 pub mod logging;
 mod server;
 pub mod settings;
+mod timed;
 mod tls;
 pub mod visible;
 mod welcome;

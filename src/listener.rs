@@ -4,6 +4,8 @@
 //! the sessions' side with the socket itself.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::os::unix::net::UnixListener;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 use actix_codec::{AsyncRead, AsyncWrite, Framed};
 use actix_http::body::BoxBody;
+use actix_http::error::DispatchError;
 use actix_http::h1::{Codec, ExpectHandler, H1Service};
 use actix_http::{HttpService, Request, Response};
 use actix_server::ServerBuilder;
@@ -20,7 +23,8 @@ use actix_service::{
     IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_factory, fn_service,
     map_config,
 };
-use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_tls::accept::TlsError;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use micronotifier_actors::Worker;
@@ -33,6 +37,7 @@ use crate::edge::ws::admission::Admission;
 use crate::edge::ws::stream::{Plain, Secure, Stream};
 use crate::edge::ws::upgrade::Upgrades;
 use crate::edge::{EdgeState, admin::Operator, routes};
+use crate::timed::{Timed, Waits};
 
 /// What each worker's services are made of.
 #[derive(Clone)]
@@ -49,6 +54,13 @@ thread_local! {
 }
 
 impl WorkerState {
+    /// Returns how long an HTTP connection may be without progress. An answer may have to wait for two
+    /// questions to the node: a request that waits for its twin asks again when that one has failed.
+    fn waits(&self) -> Waits {
+        let HttpConfig { request_head, request_body, keep_alive, .. } = self.http;
+        Waits { request: request_head + request_body + 2 * self.limits.ask, idle: keep_alive }
+    }
+
     /// Attaches this thread to the node, unless it is.
     fn upgrades(&self) -> Result<Rc<Upgrades>, &'static str> {
         let attach = || self.edge.node.attach_worker().map_err(|_| "more threads than workers");
@@ -73,7 +85,7 @@ pub(crate) fn plain(
 ) -> io::Result<ServerBuilder> {
     let state = state.clone();
     builder.listen("public", listener, move || {
-        public::<TcpStream, Plain<TcpStream>>(state.clone()).tcp()
+        timed_tcp(state.waits()).and_then(public::<TcpStream, Plain<TcpStream>>(state.clone()))
     })
 }
 
@@ -86,7 +98,19 @@ pub(crate) fn secure(
 ) -> io::Result<ServerBuilder> {
     let (state, tls) = (state.clone(), tls.clone());
     builder.listen("public over TLS", listener, move || {
-        public::<TlsStream<TcpStream>, Secure>(state.clone()).rustls_0_23(tls.clone())
+        let waits = state.waits();
+        let mut acceptor = Acceptor::new(tls.clone());
+        acceptor.set_handshake_timeout(state.http.request_head);
+        acceptor
+            .map_init_err(drop)
+            .map_err(TlsError::into_service_error)
+            .map(move |stream: TlsStream<TcpStream>| {
+                let peer = stream.get_ref().0.peer_addr().ok();
+                (Timed::new(stream, waits), peer)
+            })
+            .and_then(
+                public::<TlsStream<TcpStream>, Secure>(state.clone()).map_err(TlsError::Service),
+            )
     })
 }
 
@@ -104,7 +128,8 @@ pub(crate) fn unix(
     let listener = UnixListener::bind(path)?;
     let state = state.clone();
     builder.listen_uds("public by Unix socket", listener, move || {
-        fn_service(async |stream: UnixStream| Ok((stream, None)))
+        let waits = state.waits();
+        fn_service(move |stream: UnixStream| ready(Ok((Timed::new(stream, waits), None))))
             .and_then(public::<UnixStream, Plain<UnixStream>>(state.clone()))
     })
 }
@@ -114,31 +139,61 @@ pub(crate) fn admin(
     builder: ServerBuilder,
     listener: TcpListener,
     operator: &Operator,
-    limits: HttpConfig,
+    state: &WorkerState,
 ) -> io::Result<ServerBuilder> {
-    let operator = operator.clone();
+    let (operator, state) = (operator.clone(), state.clone());
     builder.listen("admin", listener, move || {
         let app = App::new().configure(operator.clone().routes());
         let app = map_config(app.into_factory(), |()| AppConfig::default());
-        HttpService::build().client_request_timeout(limits.request_head).h1(app).tcp()
+        let http = HttpService::build().client_request_timeout(state.http.request_head).h1(app);
+        timed_tcp(state.waits()).and_then(http)
     })
 }
 
-/// Binds every address of a host, with the options that accepted sockets inherit.
+/// Takes accepted sockets, and puts a clock on them.
+fn timed_tcp(
+    waits: Waits,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (Timed<TcpStream>, Option<SocketAddr>),
+    Error = DispatchError,
+    InitError = (),
+> {
+    fn_service(move |stream: TcpStream| {
+        let peer = stream.peer_addr().ok();
+        ready(Ok((Timed::new(stream, waits), peer)))
+    })
+}
+
+/// Binds every address of a host, with the options that accepted sockets inherit. An address that the
+/// machine does not have is left out.
 ///
 /// # Errors
-/// The last error, if no address can be bound.
+/// If somebody else has the port at one of the addresses, or no address can be bound: the last error.
 pub(crate) fn bind(host: &str, port: u16, options: &SocketConfig) -> io::Result<Vec<TcpListener>> {
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    bind_all((host, port).to_socket_addrs()?, options)
+}
+
+fn bind_all(
+    addresses: impl Iterator<Item = SocketAddr>,
+    options: &SocketConfig,
+) -> io::Result<Vec<TcpListener>> {
     let mut listeners: Vec<TcpListener> = Vec::new();
     let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for mut address in addresses {
+    let mut seen = HashSet::new();
+    for mut address in addresses.filter(|address| seen.insert(*address)) {
+        let may_move = address.port() == 0;
         // port 0: all addresses share the port that the first one got
         if let Some(Ok(first)) = listeners.first().map(TcpListener::local_addr) {
             address.set_port(first.port());
         }
         match bind_one(address, options) {
             Ok(listener) => listeners.push(listener),
+            // clients of one name would find two servers
+            Err(error) if !may_move && error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(error);
+            }
             Err(error) => last_error = error,
         }
     }
@@ -166,7 +221,7 @@ fn bind_one(address: SocketAddr, options: &SocketConfig) -> io::Result<TcpListen
 fn public<T, S>(
     state: WorkerState,
 ) -> H1Service<
-    T,
+    Timed<T>,
     impl ServiceFactory<
         Request,
         Config = (),
@@ -178,7 +233,7 @@ fn public<T, S>(
     BoxBody,
     ExpectHandler,
     impl ServiceFactory<
-        (Request, Framed<T, Codec>),
+        (Request, Framed<Timed<T>, Codec>),
         Config = (),
         Response = (),
         Error = actix_web::Error,
@@ -201,15 +256,37 @@ where
             let upgrades = state.upgrades();
             async move {
                 let upgrades = upgrades?;
-                Ok(fn_service(move |(request, framed): (Request, Framed<T, Codec>)| {
+                Ok(fn_service(move |(request, framed): (Request, Framed<Timed<T>, Codec>)| {
                     let upgrades = Rc::clone(&upgrades);
                     async move {
                         let parts = framed.into_parts();
-                        upgrades.take(request.head(), S::from(parts.io), parts.read_buf).await;
+                        let stream = S::from(parts.io.into_inner());
+                        upgrades
+                            .take(request.head(), stream, parts.read_buf, parts.write_buf)
+                            .await;
                         Ok(())
                     }
                 }))
             }
         }))
         .h1(app)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_at_one_address_of_a_host_is_refused() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let options = SocketConfig::default();
+        let first = bind_one(taken, &options).unwrap();
+        let other = SocketAddr::from(([127, 0, 0, 2], taken.port()));
+        let bound = bind_all([other, taken].into_iter(), &options);
+        assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert_eq!(bind_all([taken, taken, other].into_iter(), &options).unwrap().len(), 2);
+    }
 }

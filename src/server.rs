@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A host name has no address, or none of its addresses can be bound.
+    /// A host name has no address, its port is taken at one of them, or none of them can be bound.
     #[error("cannot listen on {place}: {source}")]
     Listen {
         /// Host and port, or the path of a socket.
@@ -84,6 +84,7 @@ pub async fn serve_with(
         sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let mut edge = EdgeState::new(node.clone(), config.edge);
     edge.body_wait = config.http.request_body;
+    edge.body_bytes = config.http.body_bytes;
     edge.public = Arc::new(PublicSide {
         addresses: addresses.clone(),
         secure: tls.is_some(),
@@ -118,8 +119,8 @@ pub async fn serve_with(
         let operator = admin::Operator::new(&admin, state.edge.clone());
         for socket in bind(&admin.host, admin.port, &config.socket)? {
             admin_address = admin_address.or(socket.local_addr().ok());
-            builder = listener::admin(builder, socket, &operator, state.http)
-                .map_err(ServeError::Start)?;
+            builder =
+                listener::admin(builder, socket, &operator, &state).map_err(ServeError::Start)?;
         }
     }
     let calls = state.edge.calls.clone();

@@ -87,15 +87,16 @@ impl Target {
         })
     }
 
-    /// Returns the path under which the API has something of the application.
+    /// Returns the path under which the API has something of the application, as requests sign it:
+    /// without the prefix.
     pub(super) fn api_path(&self, rest: &str) -> String {
-        format!("{}/apps/{}/{rest}", self.prefix, self.app_id)
+        format!("/apps/{}/{rest}", self.app_id)
     }
 
     /// Returns the address of a path of the node.
     pub(super) fn http(&self, path_and_query: &str) -> String {
         let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}{path_and_query}", self.authority)
+        format!("{scheme}://{}{}{path_and_query}", self.authority, self.prefix)
     }
 
     /// Returns where clients of the application connect.

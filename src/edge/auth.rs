@@ -116,7 +116,8 @@ impl<'r> Signed<'r> {
             return Err(ApiError::Disabled);
         }
         let headers = call.request.headers();
-        let body = body.read(headers, body_limit(&app), call.state.body_wait).await?;
+        let limit = body_limit(&app).min(call.state.body_bytes);
+        let body = body.read(headers, limit, call.state.body_wait).await?;
         check_body(&query, &body, must_name_body)?;
         Ok(Self { app, query, body })
     }

@@ -35,6 +35,8 @@ pub struct EdgeState {
     pub wall: WallClock,
     /// How long a request body may take to arrive. Over it: 408.
     pub body_wait: Duration,
+    /// The largest request body, in bytes. Over it: 413, whatever the application's own limits add up to.
+    pub body_bytes: usize,
     /// Requests that are being answered.
     pub calls: Calls,
 }
@@ -66,7 +68,8 @@ impl Drop for CallUnderWay {
 }
 
 impl EdgeState {
-    /// Builds the state of one server, with the system's clock and [`BODY_WAIT`].
+    /// Builds the state of one server, with the system's clock, [`BODY_WAIT`], and bodies
+    /// that only the applications bound.
     pub fn new(node: NodeHandle, edge: EdgeConfig) -> Self {
         Self {
             node,
@@ -77,6 +80,7 @@ impl EdgeState {
             clock: Clock::start(),
             wall: WallClock::System,
             body_wait: BODY_WAIT,
+            body_bytes: usize::MAX,
             calls: Calls::default(),
         }
     }

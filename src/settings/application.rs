@@ -141,7 +141,7 @@ fn older(mut keys: Section<'_>, around: Surroundings) -> OlderCredential {
         match &end {
             Err(_) => keys.mistake("until", "must be a time such as 2026-12-31T00:00:00Z"),
             Ok(end) if *end < Timestamp::now() => {
-                keys.report().warning(&keys.at("until"), "has passed: this key is no longer valid")
+                keys.report().warning(&keys.at("until"), "has passed: this key is no longer valid");
             }
             Ok(_) => {}
         }

@@ -106,10 +106,10 @@ fn tls(keys: &mut Section<'_>) -> Option<TlsFiles> {
     match (certificate.is_empty(), private_key.is_empty()) {
         (true, true) => return None,
         (false, true) => {
-            keys.mistake("private-key", "is missing: TLS needs certificate and private-key")
+            keys.mistake("private-key", "is missing: TLS needs certificate and private-key");
         }
         (true, false) => {
-            keys.mistake("certificate", "is missing: TLS needs certificate and private-key")
+            keys.mistake("certificate", "is missing: TLS needs certificate and private-key");
         }
         (false, false) => {}
     }
@@ -180,7 +180,7 @@ fn networks(keys: &mut Section<'_>) -> Vec<Network> {
         match network(&text) {
             Some(network) => networks.push(network),
             None => {
-                keys.report().mistake(path, "must be an address or a network such as 10.0.0.0/8")
+                keys.report().mistake(path, "must be an address or a network such as 10.0.0.0/8");
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Attacks on the signed HTTP API (S21-S26, S31, S43).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::api::{joined, unix_now};
 use crate::support::apps::{COUNTED, MAIN, PLAIN, TestApp};
 use crate::support::http::Connection;
-use crate::support::{Call, shared, unique};
+use crate::support::{Call, TestNode, shared, unique};
 
 fn event_on(app: TestApp, channel: &str) -> Call {
     Call::post(app, "/events", &json!({"name": "e", "channel": channel, "data": "1"}))
@@ -156,6 +158,15 @@ fn attack_s26_bodies_are_bounded_before_they_are_read() {
 }
 
 #[test]
+fn attack_s26_the_node_bounds_bodies_too() {
+    let node = TestNode::start(|config| config.http.body_bytes = 5000);
+    let event = |data: usize| json!({"name": "e", "channel": "c", "data": "x".repeat(data)});
+    let call = |data| Call::post(MAIN, "/events", &event(data)).bytes();
+    assert_eq!(Connection::new(node.stream()).ask(&call(4900)).status, 200);
+    Connection::new(node.stream()).ask(&call(5000)).error(413);
+}
+
+#[test]
 fn attack_s26_compressed_bodies_are_refused() {
     for encoding in ["gzip", "deflate", "br", "identity, gzip"] {
         let call = event_on(MAIN, "c").header("Content-Encoding", encoding);
@@ -212,5 +223,24 @@ fn attack_s43_errors_tell_nothing_of_the_inside() {
         for inside in [".rs", "panicked", "/root", "/work", "backtrace", "redis", MAIN.secret] {
             assert!(!text.contains(inside), "{text}");
         }
+    }
+}
+
+#[test]
+fn attack_s27_half_a_head_ends_in_time_behind_another_request_too() {
+    let node = TestNode::start(|config| {
+        config.http.request_head = Duration::from_millis(200);
+        config.http.request_body = Duration::from_millis(200);
+        config.http.keep_alive = Duration::from_secs(1);
+        config.node.limits.ask = Duration::from_millis(50);
+    });
+    let whole = b"GET /up HTTP/1.1\r\nHost: node\r\n\r\n".as_slice();
+    let mut apart = Connection::new(node.stream());
+    assert_eq!(apart.ask(whole).status, 200);
+    apart.send(b"GET /u");
+    let mut together = Connection::new(node.stream());
+    assert_eq!(together.ask(&[whole, b"GET /u"].concat()).status, 200);
+    for mut slow in [apart, together] {
+        slow.expect_end();
     }
 }

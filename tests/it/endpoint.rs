@@ -177,3 +177,15 @@ fn messages_sent_together_with_the_handshake_are_answered() {
     socket.established();
     socket.expect(json!({"event": "pusher:pong", "data": "{}"}));
 }
+
+#[test]
+fn an_upgrade_behind_a_request_leaves_its_answer_alone() {
+    let mut connection = Connection::new(shared().stream());
+    connection.send(
+        b"GET /up HTTP/1.1\r\nHost: node\r\n\r\n\
+          GET /app/k?protocol=7 HTTP/1.1\r\nHost: node\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    assert_eq!(connection.answer().map(|answer| answer.status), Some(200));
+    assert_eq!(connection.answer().map(|answer| answer.status), Some(101));
+}

@@ -19,6 +19,9 @@ use super::control;
 
 /// Plaintext that rustls may hold for a socket that takes nothing, in bytes.
 const TLS_BUFFER: usize = 16 * 1024;
+/// Pieces of up to 4 KiB that one read takes off the socket: more than the largest record has, so that
+/// records without content cannot keep the thread.
+const TLS_PIECES: usize = 16;
 
 /// A socket that a session drives. Calls that would block say so.
 pub trait Stream: Wire + 'static {
@@ -228,7 +231,7 @@ impl Stream for Secure {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut stream = self.0.borrow_mut();
         let (socket, tls) = stream.get_mut();
-        loop {
+        for _ in 0..TLS_PIECES {
             match tls.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return outcome,
@@ -241,6 +244,8 @@ impl Stream for Secure {
             push_records(socket, tls)?;
             processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
+        // the socket is still readable, so whoever waits for that has another turn at once
+        tls.reader().read(buffer)
     }
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,9 +5,10 @@
 //! sections 1.1 to 1.5).
 
 use std::borrow::Cow;
-use std::io::IoSlice;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use actix_http::RequestHead;
@@ -28,6 +29,8 @@ use crate::edge::query::{Plus, Query, percent_decode};
 
 /// How long a refused client may take to read why.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
+/// Reads of what a refused client still sends, before it is hung up on.
+const LAST_READS: usize = 64;
 
 /// What every upgrade on one worker needs.
 #[derive(Clone)]
@@ -51,8 +54,21 @@ impl Refusal {
 }
 
 impl Upgrades {
-    /// Makes a socket a session, or tells the client why not. `early` are bytes behind the request.
-    pub(crate) async fn take<S: Stream>(&self, head: &RequestHead, stream: S, early: BytesMut) {
+    /// Makes a socket a session, or tells the client why not. `early` are bytes behind the request,
+    /// `unsent` are answers to requests before it.
+    pub(crate) async fn take<S: Stream>(
+        &self,
+        head: &RequestHead,
+        stream: S,
+        early: BytesMut,
+        unsent: BytesMut,
+    ) {
+        if !unsent.is_empty() {
+            let sent = tokio::time::timeout(REFUSAL_WAIT, write_all(&stream, &unsent)).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
+        }
         let handshake = match handshake::accept(head) {
             Ok(handshake) => handshake,
             Err(error) => return say(&stream, &[error.answer()]).await,
@@ -160,40 +176,107 @@ fn unavailable(text: &str) -> Bytes {
     ))
 }
 
-/// Writes a last answer and waits, not for long, until the client has hung up: a socket that is closed
-/// with unread bytes would take the answer with it.
-async fn say(stream: &impl Stream, parts: &[Bytes]) {
-    let bytes = parts.concat();
-    let mut rest = bytes.as_slice();
-    let mut scratch = [0; 1024];
-    let talk = std::future::poll_fn(|cx| {
+/// Writes all of it.
+async fn write_all(stream: &impl Stream, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    poll_fn(|cx| {
         while !rest.is_empty() {
             match stream.write(&[IoSlice::new(rest)]) {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    if std::task::ready!(stream.poll_writable(cx)).is_err() {
-                        return Poll::Ready(());
-                    }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(stream.poll_writable(cx))?;
                 }
-                Err(_) => return Poll::Ready(()),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        if !matches!(stream.flush(), Ok(true)) && stream.poll_writable(cx).is_pending() {
-            return Poll::Pending;
+        while !stream.flush()? {
+            ready!(stream.poll_writable(cx))?;
         }
-        loop {
-            match stream.read(&mut scratch) {
-                Ok(0) => return Poll::Ready(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    if std::task::ready!(stream.poll_readable(cx)).is_err() {
-                        return Poll::Ready(());
-                    }
-                }
-                Err(_) => return Poll::Ready(()),
-            }
-        }
-    });
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// Writes a last answer and waits, not for long, until the client has hung up: a socket that is closed
+/// with unread bytes would take the answer with it.
+async fn say(stream: &impl Stream, parts: &[Bytes]) {
+    let talk = async {
+        write_all(stream, &parts.concat()).await?;
+        hung_up(stream).await
+    };
     // who has not hung up by then is hung up on
     drop(tokio::time::timeout(REFUSAL_WAIT, talk).await);
+}
+
+/// Reads until the client has hung up, or has said more than one who listens would.
+async fn hung_up(stream: &impl Stream) -> io::Result<()> {
+    let mut scratch = [0; 1024];
+    let mut reads = 0..LAST_READS;
+    poll_fn(|cx| {
+        while reads.next().is_some() {
+            match stream.read(&mut scratch) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(stream.poll_readable(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::task::Context;
+
+    use micronotifier_actors::Wire;
+    use micronotifier_actors::session::effect::Close;
+
+    use super::*;
+
+    /// A client that takes everything and never stops sending.
+    struct Flood(Cell<usize>);
+
+    impl Wire for Flood {
+        fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }
+
+        fn flush(&self) -> io::Result<bool> {
+            Ok(true)
+        }
+
+        fn close_frame(&self, _close: &Close) -> Bytes {
+            Bytes::new()
+        }
+    }
+
+    impl Stream for Flood {
+        const SECURE: bool = false;
+
+        fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.set(self.0.get() + 1);
+            assert!(self.0.get() < 10_000, "nobody else has a turn any more");
+            Ok(buffer.len())
+        }
+
+        fn poll_readable(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_writable(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_refused_client_that_floods_is_hung_up_on() {
+        let flood = Flood(Cell::new(0));
+        say(&flood, &[Bytes::from_static(b"no")]).await;
+        assert_eq!(flood.0.get(), LAST_READS);
+    }
 }

@@ -75,10 +75,10 @@ fn published_secrets_are_for_this_machine_alone() {
     for secret in ["abcdefghij", "donttellanybody", "app-secret", "reverb-secret"] {
         let mut json = with_app(json!({ "secret": secret }));
         assert!(load(&json).unwrap().warnings.is_empty());
-        json["host"] = json!("0.0.0.0");
-        assert_mistake(load(&json), "applications[0].secret: is published in a sample");
-        json["host"] = json!("");
-        assert_mistake(load(&json), "applications[0].secret: is published in a sample");
+        for host in ["0.0.0.0", "", "unix:/run/mn.sock"] {
+            json["host"] = json!(host);
+            assert_mistake(load(&json), "applications[0].secret: is published in a sample");
+        }
     }
     let short = load(&with_app(json!({"secret": "notpublished"}))).unwrap();
     assert_eq!(

@@ -121,7 +121,7 @@ function subscribe(key, channel) {
       case "pusher:ping": send("pusher:pong", {}); break;
       case "pusher:pong": break;
       case "pusher_internal:subscription_succeeded": tell(`Subscribed to ${channel}.`); break;
-      case "pusher:subscription_error": tell(`Refused: ${message.data.error}`); break;
+      case "pusher:subscription_error": tell(`Refused: ${JSON.parse(message.data).error}`); break;
       case "pusher:error":
         refusal = message.data.message;
         tell(`Refused: ${refusal}`);
