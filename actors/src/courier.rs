@@ -42,7 +42,9 @@ impl Actor for Courier {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(Turns);
-        ctx.run_interval(TICK, |courier, _| courier.desk.on_tick());
+        ctx.run_interval(TICK, |courier, _| {
+            contain("courier", || courier.desk.on_tick());
+        });
     }
 }
 

@@ -114,7 +114,7 @@ impl Default for NodeLimits {
             outbox_wait: Duration::from_secs(10),
             channels_per_connection: 1000,
             commands_per_connection: 64,
-            commands_per_second: 500,
+            commands_per_second: 1000,
             errors_per_ten_seconds: 10,
             control_frames_per_second: 100,
             events_in_flight: 1024,

@@ -31,7 +31,7 @@ impl Seat {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub enum Notice {
-    /// The moment has come that it asked for with [`Desk::wake_at`].
+    /// The moment has come that it asked for with [`Desk::wake_at`](crate::Desk::wake_at).
     Tick,
     /// A channel did not take its subscription.
     Refused(Refused),

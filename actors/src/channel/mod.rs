@@ -84,6 +84,8 @@ pub(crate) struct ChannelActor {
     joining: Option<Vec<Join>>,
     /// A look is promised at the time when the cached event is forgotten.
     forgets: bool,
+    /// A command panicked: what is left of the state is not to be used.
+    failed: bool,
     /// Commands handled: the registry retires the channel only when it has sent no more.
     handled: u64,
     _alive: Alive,
@@ -117,6 +119,7 @@ impl ChannelActor {
             cache: Cache::default(),
             pace: CountPace::default(),
             forgets: false,
+            failed: false,
             handled: 0,
         }
     }
@@ -186,6 +189,14 @@ impl ChannelActor {
         }
     }
 
+    /// Answers what was on its way when the channel failed.
+    fn turn_away(&self, command: Command) {
+        match command {
+            Command::Join(join) => self.dismiss(join.seat, FAILED),
+            command => command.answer_for_none(),
+        }
+    }
+
     fn report(&self, cause: Ended) {
         tell(&self.ended, ChannelEnded { key: self.key.clone(), id: self.id, cause });
     }
@@ -204,13 +215,15 @@ impl Handler<Command> for ChannelActor {
 
     fn handle(&mut self, command: Command, ctx: &mut Self::Context) {
         self.handled += 1;
-        if contain("channel", || self.carry_out(command, ctx)).is_none() {
-            self.dismiss_all(FAILED);
-            self.report(Ended::Failed);
-            ctx.stop();
-            return;
+        if self.failed {
+            return self.turn_away(command);
         }
-        self.tell_if_vacant(ctx);
+        if contain("channel", || self.carry_out(command, ctx)).is_some() {
+            return self.tell_if_vacant(ctx);
+        }
+        self.failed = true;
+        self.dismiss_all(FAILED);
+        self.report(Ended::Failed);
     }
 }
 

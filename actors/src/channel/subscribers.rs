@@ -118,13 +118,17 @@ impl ChannelActor {
     }
 
     /// Closes the connections of all subscribers, and of those who wait to become one.
-    pub(super) fn dismiss_all(&self, (code, reason): (ErrorCode, &'static str)) {
+    pub(super) fn dismiss_all(&self, why: (ErrorCode, &'static str)) {
         let subscribed = self.subscribers.values().map(|subscriber| subscriber.seat);
         let waiting = self.joining.iter().flatten().map(|join| join.seat);
         for seat in subscribed.chain(waiting) {
-            let (error, close) = (Frame::error(Some(code), reason), Close::pusher(code, reason));
-            self.errand(seat, Errand::Dismiss { seat, error, close });
+            self.dismiss(seat, why);
         }
+    }
+
+    pub(super) fn dismiss(&self, seat: Seat, (code, reason): (ErrorCode, &'static str)) {
+        let (error, close) = (Frame::error(Some(code), reason), Close::pusher(code, reason));
+        self.errand(seat, Errand::Dismiss { seat, error, close });
     }
 
     fn tell_count(&mut self, ctx: &mut Context<Self>) {

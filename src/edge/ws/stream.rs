@@ -56,7 +56,7 @@ pub trait Socket: 'static {
 }
 
 /// Writes one piece by `send` and several by `sendmsg`; both cost the kernel less than `writev`.
-fn send(socket: SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+fn send(socket: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     match slices {
         [slice] => socket.send(slice),
         slices => socket.send_vectored(slices),
@@ -69,7 +69,7 @@ impl Socket for TcpStream {
     }
 
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Interest::WRITABLE, || send(SockRef::from(self), slices))
+        self.try_io(Interest::WRITABLE, || send(&SockRef::from(self), slices))
     }
 
     fn forget_readable(&self) {
@@ -93,7 +93,7 @@ impl Socket for UnixStream {
     }
 
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Interest::WRITABLE, || send(SockRef::from(self), slices))
+        self.try_io(Interest::WRITABLE, || send(&SockRef::from(self), slices))
     }
 
     fn forget_readable(&self) {
