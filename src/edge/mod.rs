@@ -33,7 +33,7 @@ use crate::config::Compatibility;
 
 /// Mounts all URLs that are not sockets. Anything mounted before keeps its paths.
 ///
-/// ```ignore
+/// ```text
 /// App::new().configure(edge::routes(state.clone()))
 /// ```
 pub fn routes(state: EdgeState) -> impl FnOnce(&mut ServiceConfig) {

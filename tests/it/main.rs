@@ -23,6 +23,7 @@ mod attack_json;
 mod attack_logs;
 mod attack_origin;
 mod attack_smuggling;
+mod attack_supply;
 mod attack_websocket;
 mod cache;
 mod compatibility;

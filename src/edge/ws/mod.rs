@@ -4,6 +4,7 @@ pub mod admission;
 pub mod control;
 pub mod frame;
 pub mod handshake;
+mod pump;
 mod session;
 pub mod stream;
 pub(crate) mod upgrade;

@@ -3,6 +3,8 @@
 //! An outbox is shared, on one thread, by the session that owns the socket and the courier of that
 //! thread. Frames only queue here; [`Outbox::flush`] writes many of them in one system call.
 
+mod lanes;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -13,14 +15,15 @@ use std::task::Waker;
 use actix::Recipient;
 use bytes::Bytes;
 
+pub use self::lanes::Ending;
+use self::lanes::{Lanes, Queued};
+pub(crate) use self::lanes::{Spare, Tick};
 use crate::door::tell;
 use crate::metrics::AppMetrics;
 use crate::protocol::{Frame, SocketId};
 use crate::seat::{ChannelId, Notice};
 use crate::session::effect::Close;
 
-/// Most pieces handed to the kernel in one call (Linux takes up to 1,024).
-const PIECES: usize = 64;
 /// Most control frames that wait: beyond it the newest gives way, for the first may be a handshake.
 const CONTROL_FRAMES: usize = 16;
 
@@ -56,48 +59,6 @@ pub struct Outbox<W: ?Sized = dyn Wire> {
     session: Recipient<Notice>,
     metrics: Arc<AppMetrics>,
     wire: W,
-}
-
-#[derive(Default)]
-struct Lanes {
-    /// The rest of a frame that is partly out: it must be finished before anything else.
-    begun: Option<Queued<Bytes>>,
-    /// Pings and pongs: they go before data.
-    control: VecDeque<Bytes>,
-    data: VecDeque<Queued<Rc<Frame>>>,
-    /// The Close, behind everything.
-    last: Option<Bytes>,
-    /// Bytes in the data lane.
-    bytes: usize,
-    end: Ending,
-    blocked: Option<Tick>,
-    /// Already in the desk's list of outboxes to flush.
-    dirty: bool,
-    /// Already in the desk's list of sockets that take nothing.
-    watched: bool,
-}
-
-struct Queued<T> {
-    frame: T,
-    since: Tick,
-}
-
-/// A count of the desk's ticks.
-pub(crate) type Tick = u32;
-
-/// How far the end of a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ending {
-    /// Open: frames are taken.
-    #[default]
-    Open,
-    /// A Close is on its way; nothing may follow it.
-    Closing {
-        /// When that was decided, in ticks of the desk.
-        since: u32,
-    },
-    /// The socket is gone.
-    Broken,
 }
 
 /// What a push did.
@@ -343,94 +304,6 @@ impl<W: Wire + ?Sized> Outbox<W> {
                 self.wake();
                 Flushed::Blocked
             }
-        }
-    }
-}
-
-impl Lanes {
-    fn is_empty(&self) -> bool {
-        self.begun.is_none()
-            && self.control.is_empty()
-            && self.data.is_empty()
-            && self.last.is_none()
-    }
-
-    /// Hands the first pieces to the wire, in the order in which [`Self::advance`] takes them off.
-    fn write(&self, wire: &(impl Wire + ?Sized)) -> io::Result<usize> {
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let waiting = (self.begun.iter().map(|queued| &queued.frame))
-            .chain(&self.control)
-            .chain(self.data.iter().map(|queued| queued.frame.wire()))
-            .chain(&self.last);
-        let mut count = 0;
-        for (piece, bytes) in pieces.iter_mut().zip(waiting) {
-            *piece = IoSlice::new(bytes);
-            count += 1;
-        }
-        match wire.write(pieces.get(..count).unwrap_or_default()) {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            outcome => outcome,
-        }
-    }
-
-    /// Takes `count` written bytes off the lanes; a frame that is partly out becomes the begun one.
-    fn advance(&mut self, mut count: usize, now: Tick) {
-        // whole data frames, which nearly all writes are made of: no clone of their buffers
-        while self.begun.is_none() && self.control.is_empty() {
-            let Some(length) = self.data.front().map(|queued| queued.frame.len()) else {
-                break;
-            };
-            if length > count {
-                break;
-            }
-            count -= length;
-            self.bytes -= length;
-            self.data.pop_front();
-        }
-        while count > 0 {
-            let Some(next) = self.pop(now) else { return };
-            if count < next.frame.len() {
-                let frame = next.frame.slice(count..);
-                self.begun = Some(Queued { frame, since: next.since });
-                return;
-            }
-            count -= next.frame.len();
-        }
-    }
-
-    fn pop(&mut self, now: Tick) -> Option<Queued<Bytes>> {
-        if let Some(begun) = self.begun.take() {
-            return Some(begun);
-        }
-        if let Some(frame) = self.control.pop_front() {
-            return Some(Queued { frame, since: now });
-        }
-        if let Some(queued) = self.data.pop_front() {
-            self.bytes = self.bytes.saturating_sub(queued.frame.len());
-            return Some(Queued { frame: queued.frame.wire().clone(), since: queued.since });
-        }
-        self.last.take().map(|frame| Queued { frame, since: now })
-    }
-}
-
-/// Buffers for data lanes that are in use only between a push and a flush. One per thread.
-#[derive(Default)]
-pub(crate) struct Spare(RefCell<Vec<VecDeque<Queued<Rc<Frame>>>>>);
-
-impl Spare {
-    /// Most buffers kept, and the most frames that a kept buffer has room for.
-    const BUFFERS: usize = 4096;
-    const FRAMES: usize = 64;
-
-    fn take(&self) -> VecDeque<Queued<Rc<Frame>>> {
-        self.0.borrow_mut().pop().unwrap_or_default()
-    }
-
-    fn give(&self, buffer: &mut VecDeque<Queued<Rc<Frame>>>) {
-        let buffer = std::mem::take(buffer);
-        let mut kept = self.0.borrow_mut();
-        if (1..=Self::FRAMES).contains(&buffer.capacity()) && kept.len() < Self::BUFFERS {
-            kept.push(buffer);
         }
     }
 }

@@ -5,35 +5,30 @@
 //! reach it through the [`Courier`](crate::courier::Courier) that runs beside it. Nothing here calls
 //! back into a session: it is told by its mailbox or woken.
 
+mod errands;
+mod wheel;
+
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 use indexmap::IndexSet;
 use slab::Slab;
 
+use self::errands::FanOut;
+pub(crate) use self::wheel::TICK;
+use self::wheel::Wheel;
 use crate::clock::{Clock, Moment};
-use crate::door::Place;
 use crate::errand::Errand;
 use crate::limits::NodeLimits;
 use crate::metrics::{Alive, Metrics};
 use crate::outbox::{Ending, Flushed, Outbox, Pushed, Spare, Tick};
 use crate::protocol::{ErrorCode, Frame, SocketId};
 use crate::seat::{ChannelId, Notice, Seat};
-use crate::session::effect::{Close, Refused};
-
-/// How often deadlines are looked at.
-pub(crate) const TICK: Duration = Duration::from_millis(250);
-/// Bytes in one outbox from which on it is flushed at once instead of at the end of the turn.
-const FLUSH_AT: usize = 64 * 1024;
-/// Outboxes flushed in one turn of the loop before sockets are read again.
-const FLUSHES_PER_TURN: usize = 128;
-/// Frames queued to outboxes in one turn before flushing begins.
-const PUSHES_PER_TURN: usize = 8192;
+use crate::session::effect::Close;
 
 const TOO_SLOW: Close = Close::pusher(ErrorCode::OverCapacity, "Over capacity");
 
@@ -54,7 +49,7 @@ pub struct Desk {
     dirty: RefCell<VecDeque<Rc<Outbox>>>,
     /// Weak: a connection that has ended must not keep its socket open until the next tick.
     watched: RefCell<Vec<Weak<Outbox>>>,
-    wheel: RefCell<BTreeMap<Tick, Vec<(u32, SocketId)>>>,
+    wheel: RefCell<Wheel>,
     tick: Cell<Tick>,
     spare: Spare,
 }
@@ -161,9 +156,7 @@ impl Desk {
     /// Asks for [`Notice::Tick`] at the first tick from a moment on, never before it. A session has one
     /// such wish at a time.
     pub fn wake_at(&self, seat: Seat, moment: Moment) {
-        let due = moment.elapsed().as_nanos().div_ceil(TICK.as_nanos());
-        let due = Tick::try_from(due).unwrap_or(Tick::MAX);
-        self.wheel.borrow_mut().entry(due).or_default().push((seat.slot, seat.socket));
+        self.wheel.borrow_mut().add(moment, seat.slot, seat.socket);
     }
 
     // --- courier --------------------------------------------------------------------------------
@@ -172,73 +165,15 @@ impl Desk {
         self.errands.borrow_mut().push_back(errand);
     }
 
-    /// Does a turn's work: queues frames, then flushes. `true` when some is left for the next turn.
-    pub(crate) fn turn(&self) -> bool {
-        let mut room = PUSHES_PER_TURN;
-        while room > 0 {
-            let under_way = self.fan_out.borrow_mut().take();
-            let Some(fan_out) = under_way.or_else(|| self.next_fan_out(&mut room)) else {
-                break;
-            };
-            room = room.saturating_sub(1);
-            if let Some(rest) = self.deliver(fan_out, &mut room) {
-                *self.fan_out.borrow_mut() = Some(rest);
-            }
-        }
-        for _ in 0..FLUSHES_PER_TURN {
-            let Some(outbox) = self.dirty.borrow_mut().pop_front() else {
-                break;
-            };
-            outbox.clear_dirty();
-            self.flush(&outbox);
-        }
-        !self.errands.borrow().is_empty()
-            || self.fan_out.borrow().is_some()
-            || !self.dirty.borrow().is_empty()
-    }
-
-    /// Does errands up to the next fan-out.
-    fn next_fan_out(&self, room: &mut usize) -> Option<FanOut> {
-        while *room > 0 {
-            let errand = self.errands.borrow_mut().pop_front()?;
-            *room -= 1;
-            match errand {
-                Errand::Deliver { channel, frame, except, place } => {
-                    let except =
-                        except.and_then(|socket| self.by_socket.borrow().get(&socket).copied());
-                    let frame = Rc::new(frame);
-                    return Some(FanOut { channel, frame, except, next: 0, _place: place });
-                }
-                Errand::Attach { seat, channel, replies } => self.attach(seat, channel, replies),
-                Errand::Detach { seat, channel } => self.detach(seat, channel),
-                Errand::Tell { seat, frames } => self.tell(seat, frames),
-                Errand::Refuse { seat, refused } => self.refuse(seat, refused),
-                Errand::Dismiss { seat, error, close } => self.dismiss(seat, error, &close),
-                Errand::DismissAll { close } => self.dismiss_all(&close),
-                Errand::Forget { seat } => self.forget(seat),
-            }
-        }
-        None
-    }
-
     /// Moves time on: wakes sessions that are due, and ends those that take nothing.
     pub(crate) fn on_tick(&self) {
-        let elapsed = self.now().elapsed().as_millis() / TICK.as_millis();
-        self.tick.set(Tick::try_from(elapsed).unwrap_or(Tick::MAX));
+        self.tick.set(wheel::tick_of(self.now()));
         self.wake_due();
         self.judge_watched();
     }
 
     fn wake_due(&self) {
-        let now = self.tick.get();
-        loop {
-            let due = {
-                let mut wheel = self.wheel.borrow_mut();
-                match wheel.first_entry() {
-                    Some(entry) if *entry.key() <= now => entry.remove(),
-                    _ => return,
-                }
-            };
+        while let Some(due) = self.next_due() {
             for (slot, socket) in due {
                 if let Some(outbox) = self.outbox(Seat { worker: self.worker, slot, socket }) {
                     outbox.notify(Notice::Tick);
@@ -247,14 +182,15 @@ impl Desk {
         }
     }
 
+    fn next_due(&self) -> Option<Vec<(u32, SocketId)>> {
+        self.wheel.borrow_mut().take_due(self.tick.get())
+    }
+
     /// Looks at every socket that takes nothing: its age, its bytes, and whether its end is overdue.
     fn judge_watched(&self) {
         let now = self.tick.get();
-        let ticks = |wait: Duration| {
-            Tick::try_from(wait.as_millis() / TICK.as_millis()).unwrap_or(Tick::MAX)
-        };
-        let (patience, close_wait) =
-            (ticks(self.limits.outbox_wait), ticks(self.limits.close_wait).max(1));
+        let patience = wheel::ticks(self.limits.outbox_wait);
+        let close_wait = wheel::ticks(self.limits.close_wait).max(1);
         let watched = std::mem::take(&mut *self.watched.borrow_mut());
         for outbox in watched.iter().filter_map(Weak::upgrade) {
             let keep = match outbox.ending() {
@@ -268,7 +204,7 @@ impl Desk {
                     if outbox.age(now).is_some_and(|age| age >= patience) {
                         self.evict(&outbox);
                     }
-                    outbox.has_work()
+                    outbox.has_work() || outbox.ending() != Ending::Open
                 }
             };
             if keep {
@@ -284,117 +220,6 @@ impl Desk {
         log::debug!(socket:% = outbox.socket(), bytes = outbox.bytes(); "closing a client that does not read");
         outbox.evict(&TOO_SLOW, self.tick.get());
         self.flush(outbox);
-    }
-
-    /// Queues a frame to local subscribers, `room` of them at most, and returns what is left to do.
-    fn deliver(&self, mut fan_out: FanOut, room: &mut usize) -> Option<FanOut> {
-        let channels = self.members.borrow();
-        let members = channels.get(&fan_out.channel)?;
-        let outboxes = self.outboxes.borrow();
-        let count = (members.len() - fan_out.next.min(members.len())).min(*room);
-        let chunk = members.iter().skip(fan_out.next).take(count);
-        let mut queued = 0;
-        let mut last = None;
-        for slot in chunk.filter(|slot| Some(**slot) != fan_out.except) {
-            if let Some(Seated { outbox, .. }) = outboxes.get(*slot as usize) {
-                queued += usize::from(self.push(outbox, &fan_out.frame));
-                last = Some(outbox);
-            }
-        }
-        // all subscribers of a channel are of one application
-        if let Some(outbox) = last {
-            let bytes = queued * fan_out.frame.len();
-            outbox.metrics().sent.add(queued, bytes);
-        }
-        fan_out.next += count;
-        *room -= count;
-        (fan_out.next < members.len()).then_some(fan_out)
-    }
-
-    /// Queues a frame; the outbox is flushed in this turn or the next. `false` when the connection is
-    /// ending and the frame was dropped. The caller counts it.
-    fn push(&self, outbox: &Rc<Outbox>, frame: &Rc<Frame>) -> bool {
-        let Pushed::Queued { bytes, blocked } = outbox.push(frame, self.tick.get(), &self.spare)
-        else {
-            return false;
-        };
-        if blocked {
-            if bytes > self.limits.outbox_bytes {
-                self.evict(outbox);
-            }
-        } else if bytes >= FLUSH_AT {
-            self.flush(outbox);
-        } else {
-            self.mark_dirty(outbox);
-        }
-        true
-    }
-
-    /// Queues and counts frames of one connection alone.
-    fn push_all(&self, outbox: &Rc<Outbox>, frames: Vec<Frame>) {
-        for frame in frames {
-            let bytes = frame.len();
-            if self.push(outbox, &Rc::new(frame)) {
-                outbox.metrics().sent.add(1, bytes);
-            }
-        }
-    }
-
-    fn mark_dirty(&self, outbox: &Rc<Outbox>) {
-        if outbox.mark_dirty() {
-            self.dirty.borrow_mut().push_back(Rc::clone(outbox));
-        }
-    }
-
-    fn attach(&self, seat: Seat, channel: ChannelId, replies: Vec<Frame>) {
-        let Some(outbox) = self.outbox(seat) else {
-            return;
-        };
-        outbox.command_answered();
-        if self.members.borrow_mut().entry(channel).or_default().insert(seat.slot) {
-            outbox.channels.borrow_mut().push(channel);
-        }
-        self.push_all(&outbox, replies);
-    }
-
-    fn detach(&self, seat: Seat, channel: ChannelId) {
-        let Some(outbox) = self.outbox(seat) else {
-            return;
-        };
-        outbox.command_answered();
-        outbox.channels.borrow_mut().retain(|joined| *joined != channel);
-        self.remove_member(channel, seat.slot);
-    }
-
-    fn tell(&self, seat: Seat, frames: Vec<Frame>) {
-        let Some(outbox) = self.outbox(seat) else {
-            return;
-        };
-        self.push_all(&outbox, frames);
-    }
-
-    fn refuse(&self, seat: Seat, refused: Refused) {
-        let Some(outbox) = self.outbox(seat) else {
-            return;
-        };
-        outbox.command_answered();
-        outbox.notify(Notice::Refused(refused));
-    }
-
-    fn dismiss(&self, seat: Seat, error: Frame, close: &Close) {
-        let Some(outbox) = self.outbox(seat) else {
-            return;
-        };
-        self.send(&outbox, error);
-        self.end(&outbox, close);
-        self.mark_dirty(&outbox);
-    }
-
-    fn dismiss_all(&self, close: &Close) {
-        for (_, Seated { outbox, .. }) in &*self.outboxes.borrow() {
-            self.end(outbox, close);
-            self.mark_dirty(outbox);
-        }
     }
 
     fn forget(&self, seat: Seat) {
@@ -431,16 +256,4 @@ impl Desk {
 struct Seated {
     outbox: Rc<Outbox>,
     _alive: Alive,
-}
-
-/// One frame on its way to the local subscribers of a channel.
-struct FanOut {
-    channel: ChannelId,
-    frame: Rc<Frame>,
-    /// The slot that gets no copy.
-    except: Option<u32>,
-    /// The subscriber to go on with.
-    next: usize,
-    /// Free again when the last courier is done.
-    _place: Option<Place>,
 }

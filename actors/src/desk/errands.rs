@@ -1,0 +1,192 @@
+//! How a desk does its errands: a turn's worth of frames to outboxes, then a turn's worth of writes.
+
+use std::rc::Rc;
+
+use super::{Desk, Seated};
+use crate::door::Place;
+use crate::errand::Errand;
+use crate::outbox::{Outbox, Pushed};
+use crate::protocol::Frame;
+use crate::seat::{ChannelId, Notice, Seat};
+use crate::session::effect::{Close, Refused};
+
+/// Bytes in one outbox from which on it is flushed at once instead of at the end of the turn.
+const FLUSH_AT: usize = 64 * 1024;
+/// Outboxes flushed in one turn of the loop before sockets are read again.
+const FLUSHES_PER_TURN: usize = 128;
+/// Frames queued to outboxes in one turn before flushing begins.
+const PUSHES_PER_TURN: usize = 8192;
+
+/// One frame on its way to the local subscribers of a channel.
+pub(super) struct FanOut {
+    channel: ChannelId,
+    frame: Rc<Frame>,
+    /// The slot that gets no copy.
+    except: Option<u32>,
+    /// The subscriber to go on with.
+    next: usize,
+    /// Free again when the last courier is done.
+    _place: Option<Place>,
+}
+
+impl Desk {
+    /// Does a turn's work: queues frames, then flushes. `true` when some is left for the next turn.
+    pub(crate) fn turn(&self) -> bool {
+        let mut room = PUSHES_PER_TURN;
+        while room > 0 {
+            let under_way = self.fan_out.borrow_mut().take();
+            let Some(fan_out) = under_way.or_else(|| self.next_fan_out(&mut room)) else {
+                break;
+            };
+            room = room.saturating_sub(1);
+            if let Some(rest) = self.deliver(fan_out, &mut room) {
+                *self.fan_out.borrow_mut() = Some(rest);
+            }
+        }
+        for _ in 0..FLUSHES_PER_TURN {
+            let Some(outbox) = self.dirty.borrow_mut().pop_front() else {
+                break;
+            };
+            outbox.clear_dirty();
+            self.flush(&outbox);
+        }
+        !self.errands.borrow().is_empty()
+            || self.fan_out.borrow().is_some()
+            || !self.dirty.borrow().is_empty()
+    }
+
+    /// Does errands up to the next fan-out.
+    fn next_fan_out(&self, room: &mut usize) -> Option<FanOut> {
+        while *room > 0 {
+            let errand = self.errands.borrow_mut().pop_front()?;
+            *room -= 1;
+            match errand {
+                Errand::Deliver { channel, frame, except, place } => {
+                    let except =
+                        except.and_then(|socket| self.by_socket.borrow().get(&socket).copied());
+                    let frame = Rc::new(frame);
+                    return Some(FanOut { channel, frame, except, next: 0, _place: place });
+                }
+                Errand::Attach { seat, channel, replies } => self.attach(seat, channel, replies),
+                Errand::Detach { seat, channel } => self.detach(seat, channel),
+                Errand::Tell { seat, frames } => self.tell(seat, frames),
+                Errand::Refuse { seat, refused } => self.refuse(seat, refused),
+                Errand::Dismiss { seat, error, close } => self.dismiss(seat, error, &close),
+                Errand::DismissAll { close } => self.dismiss_all(&close),
+                Errand::Forget { seat } => self.forget(seat),
+            }
+        }
+        None
+    }
+
+    /// Queues a frame to local subscribers, `room` of them at most, and returns what is left to do.
+    fn deliver(&self, mut fan_out: FanOut, room: &mut usize) -> Option<FanOut> {
+        let channels = self.members.borrow();
+        let members = channels.get(&fan_out.channel)?;
+        let outboxes = self.outboxes.borrow();
+        let count = (members.len() - fan_out.next.min(members.len())).min(*room);
+        let chunk = members.iter().skip(fan_out.next).take(count);
+        let mut queued = 0;
+        let mut last = None;
+        for slot in chunk.filter(|slot| Some(**slot) != fan_out.except) {
+            if let Some(Seated { outbox, .. }) = outboxes.get(*slot as usize) {
+                queued += usize::from(self.push(outbox, &fan_out.frame));
+                last = Some(outbox);
+            }
+        }
+        // all subscribers of a channel are of one application
+        if let Some(outbox) = last {
+            let bytes = queued * fan_out.frame.len();
+            outbox.metrics().sent.add(queued, bytes);
+        }
+        fan_out.next += count;
+        *room -= count;
+        (fan_out.next < members.len()).then_some(fan_out)
+    }
+
+    /// Queues a frame; the outbox is flushed in this turn or the next. `false` when the connection is
+    /// ending and the frame was dropped. The caller counts it.
+    fn push(&self, outbox: &Rc<Outbox>, frame: &Rc<Frame>) -> bool {
+        let Pushed::Queued { bytes, blocked } = outbox.push(frame, self.tick.get(), &self.spare)
+        else {
+            return false;
+        };
+        if blocked {
+            if bytes > self.limits.outbox_bytes {
+                self.evict(outbox);
+            }
+        } else if bytes >= FLUSH_AT {
+            self.flush(outbox);
+        } else {
+            self.mark_dirty(outbox);
+        }
+        true
+    }
+
+    /// Queues and counts frames of one connection alone.
+    fn push_all(&self, outbox: &Rc<Outbox>, frames: Vec<Frame>) {
+        for frame in frames {
+            let bytes = frame.len();
+            if self.push(outbox, &Rc::new(frame)) {
+                outbox.metrics().sent.add(1, bytes);
+            }
+        }
+    }
+
+    fn mark_dirty(&self, outbox: &Rc<Outbox>) {
+        if outbox.mark_dirty() {
+            self.dirty.borrow_mut().push_back(Rc::clone(outbox));
+        }
+    }
+
+    fn attach(&self, seat: Seat, channel: ChannelId, replies: Vec<Frame>) {
+        let Some(outbox) = self.outbox(seat) else {
+            return;
+        };
+        outbox.command_answered();
+        if self.members.borrow_mut().entry(channel).or_default().insert(seat.slot) {
+            outbox.channels.borrow_mut().push(channel);
+        }
+        self.push_all(&outbox, replies);
+    }
+
+    fn detach(&self, seat: Seat, channel: ChannelId) {
+        let Some(outbox) = self.outbox(seat) else {
+            return;
+        };
+        outbox.command_answered();
+        outbox.channels.borrow_mut().retain(|joined| *joined != channel);
+        self.remove_member(channel, seat.slot);
+    }
+
+    fn tell(&self, seat: Seat, frames: Vec<Frame>) {
+        let Some(outbox) = self.outbox(seat) else {
+            return;
+        };
+        self.push_all(&outbox, frames);
+    }
+
+    fn refuse(&self, seat: Seat, refused: Refused) {
+        let Some(outbox) = self.outbox(seat) else {
+            return;
+        };
+        outbox.command_answered();
+        outbox.notify(Notice::Refused(refused));
+    }
+
+    fn dismiss(&self, seat: Seat, error: Frame, close: &Close) {
+        let Some(outbox) = self.outbox(seat) else {
+            return;
+        };
+        self.send(&outbox, error);
+        self.end(&outbox, close);
+        self.mark_dirty(&outbox);
+    }
+
+    fn dismiss_all(&self, close: &Close) {
+        for (_, Seated { outbox, .. }) in &*self.outboxes.borrow() {
+            self.end(outbox, close);
+            self.mark_dirty(outbox);
+        }
+    }
+}
