@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
-# Usage: tests/run.sh [PART…]     parts: lints cargo build sdk python autobahn fuzz; all of them without an argument.
+# Usage: tests/run.sh [PART…]     parts: lints cargo build sdk python docker autobahn fuzz; all of them without an argument.
 # Nothing is skipped: what is missing and cannot be installed fails its part. Fuzzing alone needs a nightly
 # toolchain; where there is none, the summary says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly FUZZ_SECONDS=30
-readonly ALL_PARTS=(lints cargo build sdk python autobahn fuzz)
+readonly ALL_PARTS=(lints cargo build sdk python docker autobahn fuzz)
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 logs=$target/tests
@@ -47,6 +47,8 @@ python_tests() {
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/sdk/python/requirements.txt
     "$venv/bin/python" -m unittest discover --verbose --start-directory tests/sdk/python
 }
+
+docker_tests() { tests/docker/run.sh; }
 
 autobahn() { tests/autobahn/run.sh; }
 
@@ -124,7 +126,7 @@ mkdir -p "$logs"
 for part in "$@"; do
     case $part in
         lints | build | sdk | autobahn | fuzz) run_part "$part" "$part" ;;
-        cargo | python) run_part "$part" "${part}_tests" ;;
+        cargo | python | docker) run_part "$part" "${part}_tests" ;;
         *) echo "no such part: $part (there are: ${ALL_PARTS[*]})"; exit 64 ;;
     esac
 done
