@@ -1,7 +1,8 @@
 //! Answers remembered by `Idempotency-Key`, so that a request repeated after a lost answer is carried out once.
 //!
 //! Keys belong to an application and live for [`LIFE`]. Only answers of success are remembered: what
-//! failed may be tried again with its key. A key that comes again with another request is refused (422).
+//! was refused may be tried again with its key. Where nobody knows whether a request was carried out, its key
+//! is kept, so that it is never carried out twice. A key that comes again with another request is refused (422).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,6 +72,8 @@ pub enum Known {
     Running(Running),
     /// The answer.
     Answered(Bytes),
+    /// Nobody knows whether the request was carried out: it must not be, once more.
+    Unknown,
     /// Another request came with this key.
     Different,
 }
@@ -87,7 +90,7 @@ impl Running {
     }
 }
 
-/// The right to answer for a key. Dropped without an answer, the key is free again.
+/// The right to answer for a key. Dropped without a word, the key is free again.
 #[derive(Debug)]
 pub struct Ticket {
     store: Arc<Idempotency>,
@@ -99,7 +102,12 @@ pub struct Ticket {
 impl Ticket {
     /// Remembers the answer.
     pub fn answer(self, answer: Bytes) {
-        self.store.lock().answer(&self.app, self.serial, answer);
+        self.store.lock().settle(&self.app, self.serial, Outcome::Answered(answer));
+    }
+
+    /// Remembers that the request may have been carried out, or not.
+    pub fn lose(self) {
+        self.store.lock().settle(&self.app, self.serial, Outcome::Unknown);
     }
 }
 
@@ -133,6 +141,7 @@ impl Idempotency {
             return match &entry.outcome {
                 _ if entry.request != request => Known::Different,
                 Outcome::Answered(answer) => Known::Answered(answer.clone()),
+                Outcome::Unknown => Known::Unknown,
                 Outcome::Running(running) => Known::Running(Running(running.clone())),
             };
         }
@@ -167,9 +176,9 @@ struct Inner {
 }
 
 impl Inner {
-    fn answer(&mut self, app: &AppId, serial: u64, answer: Bytes) {
+    fn settle(&mut self, app: &AppId, serial: u64, outcome: Outcome) {
         if let Some(keys) = self.apps.get_mut(app) {
-            keys.answer(serial, answer);
+            keys.settle(serial, outcome);
         }
     }
 
@@ -208,12 +217,13 @@ struct Entry {
 enum Outcome {
     Running(watch::Receiver<()>),
     Answered(Bytes),
+    Unknown,
 }
 
 impl Outcome {
     fn bytes(&self) -> usize {
         match self {
-            Self::Running(_) => 0,
+            Self::Running(_) | Self::Unknown => 0,
             Self::Answered(answer) => answer.len(),
         }
     }
@@ -230,10 +240,10 @@ impl Keys {
         self.forget_over_bounds();
     }
 
-    fn answer(&mut self, serial: u64, answer: Bytes) {
+    fn settle(&mut self, serial: u64, outcome: Outcome) {
         if let Some(entry) = self.by_age.get_mut(&serial) {
-            self.answer_bytes += answer.len();
-            entry.outcome = Outcome::Answered(answer);
+            self.answer_bytes += outcome.bytes();
+            entry.outcome = outcome;
             self.forget_over_bounds();
         }
     }
@@ -297,6 +307,15 @@ mod tests {
         let other_app =
             store.ask(&AppId::new("2"), &"k".into(), Fingerprint::of("events", b"body"), at(1));
         assert!(matches!(other_app, Known::New(_)));
+        assert!(matches!(ask(&store, "k", "body", at(120)), Known::New(_)));
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_never_tried_again() {
+        let store = Arc::default();
+        let Known::New(ticket) = ask(&store, "k", "body", at(0)) else { panic!("the key is new") };
+        ticket.lose();
+        assert!(matches!(ask(&store, "k", "body", at(119)), Known::Unknown));
         assert!(matches!(ask(&store, "k", "body", at(120)), Known::New(_)));
     }
 

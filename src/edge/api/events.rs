@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use micronotifier_actors::NodeError;
 use micronotifier_actors::config::App;
 use micronotifier_actors::protocol::ChannelName;
 
@@ -79,15 +80,21 @@ async fn once(
             Known::New(ticket) => break ticket,
             Known::Running(running) => running.ended().await,
             Known::Answered(answer) => return Ok(answer),
+            Known::Unknown => return Err(ApiError::from(NodeError::TimedOut)),
             Known::Different => return Err(ApiError::KeyReused),
         }
     };
     // On its own, so that a client who hangs up and asks again still gets this answer.
     let state = state.clone();
     let work = actix_rt::spawn(async move {
-        let answer = carry_out(&state, &app, &body, form).await?;
-        ticket.answer(answer.clone());
-        Ok(answer)
+        let answer = carry_out(&state, &app, &body, form).await;
+        match &answer {
+            Ok(answer) => ticket.answer(answer.clone()),
+            // the events may be out, and must not go out twice
+            Err(ApiError::Node(NodeError::TimedOut)) => ticket.lose(),
+            Err(_) => drop(ticket),
+        }
+        answer
     });
     work.await.unwrap_or(Err(ApiError::Internal))
 }
