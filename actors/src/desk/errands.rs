@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{Desk, Seated};
 use crate::door::Place;
 use crate::errand::Errand;
-use crate::outbox::{Outbox, Pushed};
+use crate::outbox::{Flushed, Outbox, Pushed};
 use crate::protocol::Frame;
 use crate::seat::{ChannelId, Notice, Seat};
 use crate::session::effect::{Close, Refused};
@@ -31,6 +31,9 @@ pub(super) struct FanOut {
 
 impl Desk {
     /// Does a turn's work: queues frames, then flushes. `true` when some is left for the next turn.
+    ///
+    /// An event that is alone is written as it goes round, for nothing waits that could share its system
+    /// calls. Those that come meanwhile find it half done, and share what is left.
     pub(crate) fn turn(&self) -> bool {
         let mut room = PUSHES_PER_TURN;
         while room > 0 {
@@ -38,10 +41,14 @@ impl Desk {
             let Some(fan_out) = under_way.or_else(|| self.next_fan_out(&mut room)) else {
                 break;
             };
-            room = room.saturating_sub(1);
-            if let Some(rest) = self.deliver(fan_out, &mut room) {
-                *self.fan_out.borrow_mut() = Some(rest);
+            let alone = self.errands.borrow().is_empty() && self.dirty.borrow().is_empty();
+            if alone {
+                room = room.min(FLUSHES_PER_TURN);
+                *self.fan_out.borrow_mut() = self.deliver(fan_out, &mut room, Self::send_or_push);
+                break;
             }
+            room = room.saturating_sub(1);
+            *self.fan_out.borrow_mut() = self.deliver(fan_out, &mut room, Self::push);
         }
         for _ in 0..FLUSHES_PER_TURN {
             let Some(outbox) = self.dirty.borrow_mut().pop_front() else {
@@ -79,8 +86,13 @@ impl Desk {
         None
     }
 
-    /// Queues a frame to local subscribers, `room` of them at most, and returns what is left to do.
-    fn deliver(&self, mut fan_out: FanOut, room: &mut usize) -> Option<FanOut> {
+    /// Puts a frame to local subscribers, `room` of them at most, and returns what is left to do.
+    fn deliver(
+        &self,
+        mut fan_out: FanOut,
+        room: &mut usize,
+        put: impl Fn(&Self, &Rc<Outbox>, &Rc<Frame>) -> bool,
+    ) -> Option<FanOut> {
         let channels = self.members.borrow();
         let members = channels.get(&fan_out.channel)?;
         let outboxes = self.outboxes.borrow();
@@ -90,7 +102,7 @@ impl Desk {
         let mut last = None;
         for slot in chunk.filter(|slot| Some(**slot) != fan_out.except) {
             if let Some(Seated { outbox, .. }) = outboxes.get(*slot as usize) {
-                queued += usize::from(self.push(outbox, &fan_out.frame));
+                queued += usize::from(put(self, outbox, &fan_out.frame));
                 last = Some(outbox);
             }
         }
@@ -121,6 +133,20 @@ impl Desk {
             self.mark_dirty(outbox);
         }
         true
+    }
+
+    /// Writes a frame at once where the socket takes it, and queues it otherwise. `false` as in
+    /// [`Self::push`].
+    fn send_or_push(&self, outbox: &Rc<Outbox>, frame: &Rc<Frame>) -> bool {
+        match outbox.send(frame, self.tick.get()) {
+            None => self.push(outbox, frame),
+            Some(Flushed::Clean) => true,
+            Some(Flushed::Broken) => false,
+            Some(Flushed::Blocked) => {
+                self.watch(outbox);
+                true
+            }
+        }
     }
 
     /// Queues and counts frames of one connection alone.

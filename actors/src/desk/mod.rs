@@ -148,7 +148,14 @@ impl Desk {
     pub fn flush(&self, outbox: &Rc<Outbox>) {
         let flushed = outbox.flush(self.tick.get(), &self.spare);
         let ending = matches!(outbox.ending(), Ending::Closing { .. });
-        if (flushed == Flushed::Blocked || ending) && outbox.mark_watched() {
+        if flushed == Flushed::Blocked || ending {
+            self.watch(outbox);
+        }
+    }
+
+    /// Has every tick look at an outbox that takes nothing, or is to end.
+    fn watch(&self, outbox: &Rc<Outbox>) {
+        if outbox.mark_watched() {
             self.watched.borrow_mut().push(Rc::downgrade(outbox));
         }
     }

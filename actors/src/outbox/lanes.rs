@@ -34,13 +34,9 @@ pub enum Ending {
 /// What waits, in the order in which it leaves: the begun frame, control, data, the Close.
 #[derive(Default)]
 pub(super) struct Lanes {
-    /// The rest of a frame that is partly out: it must be finished before anything else.
-    pub(super) begun: Option<Queued<Bytes>>,
-    /// Pings and pongs: they go before data.
-    pub(super) control: VecDeque<Bytes>,
     pub(super) data: VecDeque<Queued<Rc<Frame>>>,
-    /// The Close, behind everything.
-    pub(super) last: Option<Bytes>,
+    /// All but data.
+    aside: Option<Box<Aside>>,
     /// Bytes in the data lane.
     pub(super) bytes: usize,
     pub(super) end: Ending,
@@ -51,6 +47,18 @@ pub(super) struct Lanes {
     pub(super) watched: bool,
 }
 
+/// What waits beside data, for few sockets at a time: in a box, because a fan-out visits every outbox of a
+/// channel, and each line of memory less is felt.
+#[derive(Default)]
+struct Aside {
+    /// The rest of a frame that is partly out: it must be finished before anything else.
+    begun: Option<Queued<Bytes>>,
+    /// Pings and pongs: they go before data.
+    control: VecDeque<Bytes>,
+    /// The Close, behind everything.
+    last: Option<Bytes>,
+}
+
 pub(super) struct Queued<T> {
     pub(super) frame: T,
     pub(super) since: Tick,
@@ -59,19 +67,101 @@ pub(super) struct Queued<T> {
 impl Lanes {
     /// Tells whether nothing waits to be written.
     pub(super) fn is_empty(&self) -> bool {
-        self.begun.is_none()
-            && self.control.is_empty()
-            && self.data.is_empty()
-            && self.last.is_none()
+        self.data.is_empty() && self.aside.as_ref().is_none_or(|aside| aside.is_empty())
+    }
+
+    /// Tells whether the socket is open and takes a frame now, with nothing before it.
+    pub(super) fn is_free(&self) -> bool {
+        self.end == Ending::Open && self.blocked.is_none() && self.is_empty()
+    }
+
+    /// Puts a frame at the end of the data lane.
+    pub(super) fn push(&mut self, frame: Rc<Frame>, now: Tick) {
+        self.bytes += frame.len();
+        self.data.push_back(Queued { frame, since: now });
+    }
+
+    /// Writes a frame that nothing waits before; what the wire does not take waits. `true` when it is all out.
+    pub(super) fn send(
+        &mut self,
+        wire: &(impl Wire + ?Sized),
+        frame: &Rc<Frame>,
+        now: Tick,
+    ) -> io::Result<bool> {
+        let bytes = frame.wire();
+        match wire.write(&[IoSlice::new(bytes)]) {
+            Ok(count) if count < bytes.len() => {
+                self.begin(bytes.slice(count..), now);
+                Ok(false)
+            }
+            Ok(_) => wire.flush(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.push(Rc::clone(frame), now);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a control frame before the data. When `most` wait, the newest of them gives way.
+    pub(super) fn push_control(&mut self, frame: Bytes, most: usize) {
+        let control = &mut self.aside().control;
+        if control.len() >= most {
+            control.pop_back();
+        }
+        control.push_back(frame);
+    }
+
+    /// Has what is left of a frame leave before anything else.
+    pub(super) fn begin(&mut self, rest: Bytes, since: Tick) {
+        self.aside().begun = Some(Queued { frame: rest, since });
+    }
+
+    /// Takes the Close, which leaves behind everything else.
+    pub(super) fn finish(&mut self, close: Bytes, now: Tick) {
+        self.end = Ending::Closing { since: now };
+        self.aside().last = Some(close);
+    }
+
+    /// Drops what waits, but for the rest of a frame that has begun.
+    pub(super) fn drop_waiting(&mut self) {
+        self.data = VecDeque::new();
+        self.bytes = 0;
+        if let Some(aside) = &mut self.aside {
+            aside.control = VecDeque::new();
+        }
+    }
+
+    /// Drops everything with the socket, which is gone.
+    pub(super) fn abandon(&mut self) {
+        let (dirty, watched) = (self.dirty, self.watched);
+        *self = Self { end: Ending::Broken, dirty, watched, ..Self::default() };
+    }
+
+    /// Gives memory back when nothing waits.
+    pub(super) fn rest(&mut self, spare: &Spare) {
+        self.aside = None;
+        spare.give(&mut self.data);
+    }
+
+    /// Returns since when the oldest data frame has waited.
+    pub(super) fn oldest(&self) -> Option<Tick> {
+        let begun = self.aside.as_ref().and_then(|aside| aside.begun.as_ref());
+        begun.map(|queued| queued.since).or(self.data.front().map(|queued| queued.since))
+    }
+
+    fn aside(&mut self) -> &mut Aside {
+        self.aside.get_or_insert_default()
     }
 
     /// Hands the first pieces to the wire, in the order in which [`Self::advance`] takes them off.
     pub(super) fn write(&self, wire: &(impl Wire + ?Sized)) -> io::Result<usize> {
         let mut pieces = [IoSlice::new(&[]); PIECES];
-        let waiting = (self.begun.iter().map(|queued| &queued.frame))
-            .chain(&self.control)
+        let aside = || self.aside.iter();
+        let waiting = (aside().filter_map(|aside| Some(&aside.begun.as_ref()?.frame)))
+            .chain(aside().flat_map(|aside| &aside.control))
             .chain(self.data.iter().map(|queued| queued.frame.wire()))
-            .chain(&self.last);
+            .chain(aside().filter_map(|aside| aside.last.as_ref()));
         let mut count = 0;
         for (piece, bytes) in pieces.iter_mut().zip(waiting) {
             *piece = IoSlice::new(bytes);
@@ -86,7 +176,7 @@ impl Lanes {
     /// Takes `count` written bytes off the lanes; a frame that is partly out becomes the begun one.
     pub(super) fn advance(&mut self, mut count: usize, now: Tick) {
         // whole data frames, which nearly all writes are made of: no clone of their buffers
-        while self.begun.is_none() && self.control.is_empty() {
+        while self.aside.as_ref().is_none_or(|aside| aside.lets_data_go()) {
             let Some(length) = self.data.front().map(|queued| queued.frame.len()) else {
                 break;
             };
@@ -100,26 +190,40 @@ impl Lanes {
         while count > 0 {
             let Some(next) = self.pop(now) else { return };
             if count < next.frame.len() {
-                let frame = next.frame.slice(count..);
-                self.begun = Some(Queued { frame, since: next.since });
-                return;
+                return self.begin(next.frame.slice(count..), next.since);
             }
             count -= next.frame.len();
         }
     }
 
     fn pop(&mut self, now: Tick) -> Option<Queued<Bytes>> {
-        if let Some(begun) = self.begun.take() {
-            return Some(begun);
-        }
-        if let Some(frame) = self.control.pop_front() {
-            return Some(Queued { frame, since: now });
+        let first = self.aside.as_mut().and_then(|aside| aside.pop(now));
+        if first.is_some() {
+            return first;
         }
         if let Some(queued) = self.data.pop_front() {
             self.bytes = self.bytes.saturating_sub(queued.frame.len());
             return Some(Queued { frame: queued.frame.wire().clone(), since: queued.since });
         }
-        self.last.take().map(|frame| Queued { frame, since: now })
+        let frame = self.aside.as_mut()?.last.take()?;
+        Some(Queued { frame, since: now })
+    }
+}
+
+impl Aside {
+    fn is_empty(&self) -> bool {
+        self.lets_data_go() && self.last.is_none()
+    }
+
+    /// Tells whether nothing leaves before data.
+    fn lets_data_go(&self) -> bool {
+        self.begun.is_none() && self.control.is_empty()
+    }
+
+    /// Takes off what leaves before data.
+    fn pop(&mut self, now: Tick) -> Option<Queued<Bytes>> {
+        let control = |frame| Queued { frame, since: now };
+        self.begun.take().or_else(|| self.control.pop_front().map(control))
     }
 }
 
@@ -184,11 +288,11 @@ mod tests {
         }
     }
 
-    fn data(number: usize) -> Queued<Rc<Frame>> {
+    fn data(number: usize) -> Rc<Frame> {
         let channel = ChannelName::parse("c", 164).unwrap();
         let event = EventName::parse(&format!("e{number}"), 200).unwrap();
         let text = "x".repeat(number % 200);
-        Queued { frame: Rc::new(Frame::channel_event(&channel, &event, &text)), since: 0 }
+        Rc::new(Frame::channel_event(&channel, &event, &text))
     }
 
     /// One thing that happens to an outbox.
@@ -229,15 +333,18 @@ mod tests {
             for (number, step) in steps.iter().enumerate() {
                 match step {
                     Step::Data => {
-                        let queued = data(number);
-                        lanes.bytes += queued.frame.len();
-                        sent_data.push(queued.frame.wire().clone());
-                        lanes.data.push_back(queued);
+                        let frame = data(number);
+                        sent_data.push(frame.wire().clone());
+                        if lanes.is_free() {
+                            lanes.send(&wire, &frame, 0).unwrap();
+                        } else {
+                            lanes.push(frame, 0);
+                        }
                     }
                     Step::Control => {
                         let ping = Bytes::from(format!("<ping {number}>"));
                         sent_control.push(ping.clone());
-                        lanes.control.push_back(ping);
+                        lanes.push_control(ping, usize::MAX);
                     }
                     Step::Room(room) => {
                         wire.room.set(wire.room.get() + room);
@@ -245,7 +352,7 @@ mod tests {
                     }
                 }
             }
-            lanes.last = Some(Bytes::from_static(b"close"));
+            lanes.finish(Bytes::from_static(b"close"), 0);
             wire.room.set(usize::MAX);
             drain(&mut lanes, &wire);
             prop_assert!(lanes.is_empty());
@@ -276,12 +383,11 @@ mod tests {
         let wire = Narrow { room: Cell::new(3), taken: RefCell::default() };
         let mut lanes = Lanes::default();
         let (first, second) = (data(1), data(2));
-        let expected =
-            [first.frame.wire().as_ref(), b"<ping>", second.frame.wire().as_ref()].concat();
-        lanes.bytes = first.frame.len() + second.frame.len();
-        lanes.data.extend([first, second]);
+        let expected = [first.wire().as_ref(), b"<ping>", second.wire().as_ref()].concat();
+        lanes.push(first, 0);
+        lanes.push(second, 0);
         drain(&mut lanes, &wire);
-        lanes.control.push_back(Bytes::from_static(b"<ping>"));
+        lanes.push_control(Bytes::from_static(b"<ping>"), 1);
         wire.room.set(usize::MAX);
         drain(&mut lanes, &wire);
         assert_eq!(*wire.taken.borrow(), expected);

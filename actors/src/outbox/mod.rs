@@ -5,8 +5,7 @@
 
 mod lanes;
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell, RefMut};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use actix::Recipient;
 use bytes::Bytes;
 
 pub use self::lanes::Ending;
-use self::lanes::{Lanes, Queued};
+use self::lanes::Lanes;
 pub(crate) use self::lanes::{Spare, Tick};
 use crate::door::tell;
 use crate::metrics::AppMetrics;
@@ -192,22 +191,28 @@ impl<W: Wire + ?Sized> Outbox<W> {
         if lanes.data.capacity() == 0 {
             lanes.data = spare.take();
         }
-        lanes.bytes += frame.len();
-        lanes.data.push_back(Queued { frame: Rc::clone(frame), since: now });
+        lanes.push(Rc::clone(frame), now);
         Pushed::Queued { bytes: lanes.bytes, blocked: lanes.blocked.is_some() }
+    }
+
+    /// Writes a frame at once, past the data lane, when nothing waits before it; what the socket does not
+    /// take waits as if pushed. `None` when something does wait, or the connection is not open.
+    pub(crate) fn send(&self, frame: &Rc<Frame>, now: Tick) -> Option<Flushed> {
+        let mut lanes = self.lanes.borrow_mut();
+        if !lanes.is_free() {
+            return None;
+        }
+        let outcome = lanes.send(&self.wire, frame, now);
+        Some(self.settle(lanes, outcome, now))
     }
 
     /// Puts a control frame in front of all data that has not begun to leave. When as many wait as may,
     /// the newest of them gives way.
     pub(crate) fn push_control(&self, frame: Bytes) {
         let mut lanes = self.lanes.borrow_mut();
-        if lanes.end != Ending::Open {
-            return;
+        if lanes.end == Ending::Open {
+            lanes.push_control(frame, CONTROL_FRAMES);
         }
-        if lanes.control.len() >= CONTROL_FRAMES {
-            lanes.control.pop_back();
-        }
-        lanes.control.push_back(frame);
     }
 
     /// Marks the outbox so that it is queued for a flush only once; `true` the first time.
@@ -231,9 +236,7 @@ impl<W: Wire + ?Sized> Outbox<W> {
     /// Returns how many ticks the oldest frame has waited; `None` when nothing waits.
     pub(crate) fn age(&self, now: Tick) -> Option<Tick> {
         let lanes = self.lanes.borrow();
-        let begun = lanes.begun.as_ref().map(|queued| queued.since);
-        let first = lanes.data.front().map(|queued| queued.since);
-        let since = begun.or(first).or(lanes.blocked)?;
+        let since = lanes.oldest().or(lanes.blocked)?;
         Some(now.wrapping_sub(since))
     }
 
@@ -244,34 +247,20 @@ impl<W: Wire + ?Sized> Outbox<W> {
             if lanes.end != Ending::Open {
                 return;
             }
-            lanes.end = Ending::Closing { since: now };
-            lanes.last = Some(self.wire.close_frame(close));
+            lanes.finish(self.wire.close_frame(close), now);
         }
         self.wake();
     }
 
     /// Ends a connection that takes nothing: what waits is dropped, but for the rest of a frame that has begun.
     pub(crate) fn evict(&self, close: &Close, now: Tick) {
-        {
-            let mut lanes = self.lanes.borrow_mut();
-            lanes.data = VecDeque::new();
-            lanes.control = VecDeque::new();
-            lanes.bytes = 0;
-        }
+        self.lanes.borrow_mut().drop_waiting();
         self.close(close, now);
     }
 
     /// Gives the socket up.
     pub fn abandon(&self) {
-        {
-            let mut lanes = self.lanes.borrow_mut();
-            *lanes = Lanes {
-                end: Ending::Broken,
-                dirty: lanes.dirty,
-                watched: lanes.watched,
-                ..Lanes::default()
-            };
-        }
+        self.lanes.borrow_mut().abandon();
         self.wake();
     }
 
@@ -287,10 +276,23 @@ impl<W: Wire + ?Sized> Outbox<W> {
                 Err(error) => break Err(error),
             }
         };
+        if matches!(outcome, Ok(true)) {
+            lanes.rest(spare);
+        }
+        self.settle(lanes, outcome, now)
+    }
+
+    /// Remembers how a write ended: with nothing left, with a socket that takes no more, or with one that is
+    /// gone.
+    fn settle(
+        &self,
+        mut lanes: RefMut<'_, Lanes>,
+        outcome: io::Result<bool>,
+        now: Tick,
+    ) -> Flushed {
         match outcome {
             Ok(true) => {
                 lanes.blocked = None;
-                spare.give(&mut lanes.data);
                 Flushed::Clean
             }
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {

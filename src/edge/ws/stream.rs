@@ -55,7 +55,9 @@ pub trait Socket: 'static {
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// Writes one piece by `send` and several by `sendmsg`; both cost the kernel less than `writev`.
+/// Writes one piece by `send` and several by `sendmsg`; both cost the kernel less than `writev`. The kernel is
+/// asked first and the runtime told only of a refusal: its own note of what is writable would be one more line
+/// of memory for each delivery.
 fn send(socket: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     match slices {
         [slice] => socket.send(slice),
@@ -69,7 +71,12 @@ impl Socket for TcpStream {
     }
 
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Interest::WRITABLE, || send(&SockRef::from(self), slices))
+        match send(&SockRef::from(self), slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.try_io(Interest::WRITABLE, || Err(error))
+            }
+            outcome => outcome,
+        }
     }
 
     fn forget_readable(&self) {
@@ -93,7 +100,12 @@ impl Socket for UnixStream {
     }
 
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Interest::WRITABLE, || send(&SockRef::from(self), slices))
+        match send(&SockRef::from(self), slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.try_io(Interest::WRITABLE, || Err(error))
+            }
+            outcome => outcome,
+        }
     }
 
     fn forget_readable(&self) {
