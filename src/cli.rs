@@ -40,8 +40,11 @@ enum Command {
     /// Sockets subscribe, signed triggers go out on a fixed schedule, and each delivery is accounted for: latency counts
     /// from when its event was due. Without options it loads the development node on this machine.
     ///
+    /// A server refuses what exceeds its own limits, handshakes per second for one; refusals are counted by their cause.
+    /// An interrupt (Ctrl-C) ends it early, with the report of what there is.
+    ///
     /// Exit codes: 0 everything arrived once and in order; 1 something was refused, lost, doubled, disordered or not
-    /// sent in time; 2 an option is wrong. What runs over --connect-rate or other limits of the server is refused by it, and counted.
+    /// sent in time; 2 an option is wrong; 64 the configuration is wrong.
     Bench(Box<Bench>),
 }
 

@@ -41,7 +41,7 @@ pub struct Bench {
     /// Handshakes at once.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
     pub parallel: u32,
-    /// Threads that hold the sockets; a quarter of the cores by default.
+    /// Threads that hold the sockets; a quarter of the cores by default, from 1 to 8.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=64))]
     pub threads: Option<u32>,
     /// Subscribes to private channels, with signatures.

@@ -20,10 +20,12 @@ mod subscriber;
 mod table;
 mod tally;
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use plan::{Plan, PlanError};
+use report::Report;
 
 pub(crate) use stamp::SMALLEST_DATA;
 
@@ -59,11 +61,7 @@ pub(crate) fn run(file: Option<&Path>, arguments: &Bench) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let printed = if arguments.json { report.json() } else { Ok(report.to_string()) };
-    match printed
-        .map_err(|error| error.to_string())
-        .and_then(|text| say(text).map_err(|error| error.to_string()))
-    {
+    match print(&report, arguments.json) {
         Ok(()) if report.passed() => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
         Err(error) => {
@@ -71,4 +69,8 @@ pub(crate) fn run(file: Option<&Path>, arguments: &Bench) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print(report: &Report, as_json: bool) -> io::Result<()> {
+    if as_json { say(report.json()?) } else { say(report) }
 }

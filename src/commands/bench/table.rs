@@ -70,12 +70,21 @@ fn row(
     per_second: f64,
 ) -> fmt::Result {
     let count = format!("{} of {}", grouped(count), grouped(of));
-    write!(f, "{name:<12}{count:>24}{per_second:>12.1}/s")
+    write!(f, "{name:<12}{count:>24}{:>12}/s", tenths(per_second))
 }
 
 fn latencies(f: &mut fmt::Formatter<'_>, name: &str, quantiles: &Quantiles) -> fmt::Result {
     let Quantiles { p50, p90, p99, p999, max, .. } = quantiles;
     writeln!(f, "{name:<12}{p50:>10.3}{p90:>10.3}{p99:>10.3}{p999:>10.3}{max:>10.3}")
+}
+
+/// Writes a figure with its thousands apart and one digit more: `12,345.6`.
+fn tenths(figure: f64) -> String {
+    let text = format!("{figure:.1}");
+    match text.split_once('.') {
+        Some((whole, tenth)) => format!("{}.{tenth}", apart(whole)),
+        None => text,
+    }
 }
 
 fn plural(count: u32, what: &str) -> String {
@@ -84,7 +93,10 @@ fn plural(count: u32, what: &str) -> String {
 
 /// Writes a number with its thousands apart: `12,345`.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    apart(&number.to_string())
+}
+
+fn apart(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -103,5 +115,6 @@ mod tests {
     fn thousands_stand_apart() {
         let numbers = [0, 999, 1000, 65_536, 1_234_567];
         assert_eq!(numbers.map(grouped), ["0", "999", "1,000", "65,536", "1,234,567"]);
+        assert_eq!([0.0, 999.94, 12_345.67].map(tenths), ["0.0", "999.9", "12,345.7"]);
     }
 }
