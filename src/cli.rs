@@ -1,5 +1,7 @@
 //! The command line: what may be written, and which command it means.
 
+mod bench;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
 use crate::config::ServerConfig;
+
+pub use bench::Bench;
 
 /// A Pusher-compatible realtime node.
 #[derive(Debug, Parser)]
@@ -31,9 +35,20 @@ enum Command {
     Trigger(Trigger),
     /// Subscribes to channels and prints their events.
     Listen(Listen),
+    /// Loads a node, or any server that speaks Pusher, and counts what arrives and how late.
+    ///
+    /// Sockets subscribe, signed triggers go out on a fixed schedule, and each delivery is accounted for: latency counts
+    /// from when its event was due. Without options it loads the development node on this machine.
+    ///
+    /// A server refuses what exceeds its own limits, handshakes per second for one; refusals are counted by their cause.
+    /// An interrupt (Ctrl-C) ends it early, with the report of what there is.
+    ///
+    /// Exit codes: 0 everything arrived once and in order; 1 something was refused, lost, doubled, disordered or not
+    /// sent in time; 2 an option is wrong; 64 the configuration is wrong.
+    Bench(Box<Bench>),
 }
 
-/// Which node and which application `trigger` and `listen` mean.
+/// Which node and which application `trigger`, `listen` and `bench` mean.
 #[derive(Debug, Clone, Args)]
 pub struct TargetArguments {
     /// The node's address, its path prefix included; the configuration's by default.
@@ -137,6 +152,7 @@ pub fn run(
         Command::Check => commands::check::run(file),
         Command::Trigger(arguments) => commands::trigger::run(file, &arguments),
         Command::Listen(arguments) => commands::listen::run(file, &arguments),
+        Command::Bench(arguments) => commands::bench::run(file, &arguments),
     }
 }
 

@@ -1,6 +1,9 @@
-//! The commands of the program, run as a user runs them: `check`, `serve` with a wrong configuration, `trigger`, `listen`.
+//! The commands of the program, run as a user runs them: `check`, `serve` with a wrong configuration, `trigger`, `listen`, `bench`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
+
+#[path = "commands/bench.rs"]
+mod bench;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write};

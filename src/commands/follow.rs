@@ -134,37 +134,11 @@ impl Follower {
         }
         self.established = true;
         let mut actions = vec![Action::Note(format!("connected as {socket}"))];
-        actions.extend(
-            self.channels.iter().map(|channel| Action::Send(self.subscription(socket, channel))),
-        );
+        actions.extend(self.channels.iter().map(|channel| {
+            let member = self.member.as_ref();
+            Action::Send(subscription(&self.credential, socket, channel, member))
+        }));
         actions
-    }
-
-    fn subscription(&self, socket: SocketId, channel: &str) -> String {
-        let capabilities = ChannelKind::of(channel).capabilities();
-        let mut data = json!({ "channel": channel });
-        let member = self.member.as_ref().filter(|_| capabilities.members);
-        let channel_data = member.map(|member| {
-            let mut text = json!({ "user_id": member.id });
-            if let (Some(info), Some(fields)) = (&member.info, text.as_object_mut()) {
-                fields.insert("user_info".to_owned(), info.clone());
-            }
-            text.to_string()
-        });
-        if let Some(fields) = data.as_object_mut() {
-            if capabilities.signed {
-                let text = subscription_text(socket, channel, channel_data.as_deref());
-                let signature = self.credential.sign(text.as_bytes());
-                fields.insert(
-                    "auth".to_owned(),
-                    json!(format!("{}:{signature}", self.credential.key())),
-                );
-            }
-            if let Some(channel_data) = channel_data {
-                fields.insert("channel_data".to_owned(), json!(channel_data));
-            }
-        }
-        json!({ "event": "pusher:subscribe", "data": data }).to_string()
     }
 
     fn on_error(&mut self, data: &Value) -> Vec<Action> {
@@ -203,8 +177,39 @@ impl Follower {
     }
 }
 
+/// Returns the message that subscribes a connection to a channel, signed if the channel needs it (protocol section 3.3).
+/// `member` is told to presence channels alone.
+pub(super) fn subscription(
+    credential: &Credential,
+    socket: SocketId,
+    channel: &str,
+    member: Option<&Member>,
+) -> String {
+    let capabilities = ChannelKind::of(channel).capabilities();
+    let mut data = json!({ "channel": channel });
+    let member = member.filter(|_| capabilities.members);
+    let channel_data = member.map(|member| {
+        let mut text = json!({ "user_id": member.id });
+        if let (Some(info), Some(fields)) = (&member.info, text.as_object_mut()) {
+            fields.insert("user_info".to_owned(), info.clone());
+        }
+        text.to_string()
+    });
+    if let Some(fields) = data.as_object_mut() {
+        if capabilities.signed {
+            let text = subscription_text(socket, channel, channel_data.as_deref());
+            let signature = credential.sign(text.as_bytes());
+            fields.insert("auth".to_owned(), json!(format!("{}:{signature}", credential.key())));
+        }
+        if let Some(channel_data) = channel_data {
+            fields.insert("channel_data".to_owned(), json!(channel_data));
+        }
+    }
+    json!({ "event": "pusher:subscribe", "data": data }).to_string()
+}
+
 /// Data comes as an object, or as a text that holds one (protocol section 0.3).
-fn object(data: &Value) -> Value {
+pub(super) fn object(data: &Value) -> Value {
     match data {
         Value::String(text) => serde_json::from_str(text).unwrap_or(Value::Null),
         other => other.clone(),

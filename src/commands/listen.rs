@@ -4,27 +4,19 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use actix_codec::Framed;
-use actix_http::ws::Item;
 use awc::error::WsClientError;
 use awc::http::StatusCode;
-use awc::ws::{CloseCode, Codec, Frame, Message};
-use awc::{BoxedSocket, Client};
-use futures_util::{SinkExt as _, StreamExt as _};
 
 use crate::cli::Listen;
 use crate::visible::visible;
 
 use super::follow::{Action, Follower, Member, wait_after};
-use super::target::{Target, TargetError};
-use super::{complain, refuse, say};
+use super::socket::{Lost, Socket, describe};
+use super::target::Target;
+use super::{complain, say};
 
-/// Largest message that is taken, in bytes.
-const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// How long the server may take to answer a ping, or to send its first message.
 const ANSWER: Duration = Duration::from_secs(30);
-
-type Connection = Framed<BoxedSocket, Codec>;
 
 /// How one connection came to its end.
 enum End {
@@ -36,15 +28,17 @@ enum End {
     NoReader,
 }
 
+impl From<Lost> for End {
+    fn from(Lost { code, reason }: Lost) -> Self {
+        Self::Closed { code, reason }
+    }
+}
+
 /// Follows the channels. Interrupted: success; ended by the server: failure.
 pub(crate) fn run(file: Option<&Path>, arguments: &Listen) -> ExitCode {
-    let target = match Target::find(file, &arguments.target) {
+    let target = match Target::require(file, &arguments.target) {
         Ok(target) => target,
-        Err(TargetError::Settings(errors)) => return refuse(&errors),
-        Err(error) => {
-            complain(error);
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     let follower = member(arguments).and_then(|member| {
         let credential = target.credential.clone();
@@ -86,8 +80,8 @@ async fn follow(target: &Target, follower: &mut Follower) -> ExitCode {
     let mut failures = 0_u32;
     loop {
         follower.reset();
-        let end = match connect(&client, target).await {
-            Ok(connection) => converse(connection, follower).await,
+        let end = match Socket::connect(&client, target).await {
+            Ok(socket) => converse(socket, follower).await,
             Err(error) if was_connected || is_overload(&error) => {
                 End::Closed { code: None, reason: describe(target, &error) }
             }
@@ -117,104 +111,46 @@ async fn follow(target: &Target, follower: &mut Follower) -> ExitCode {
     }
 }
 
-async fn connect(client: &Client, target: &Target) -> Result<Connection, WsClientError> {
-    let request = client.ws(target.websocket()).max_frame_size(MAX_MESSAGE);
-    let (_, connection) = request.connect().await?;
-    Ok(connection)
-}
-
 /// A node that is full answers 503 before the upgrade: worth another attempt.
 fn is_overload(error: &WsClientError) -> bool {
     matches!(error, WsClientError::InvalidResponseStatus(StatusCode::SERVICE_UNAVAILABLE))
 }
 
-fn describe(target: &Target, error: &WsClientError) -> String {
-    match error {
-        WsClientError::SendRequest(error) => target.unreachable(error),
-        WsClientError::InvalidResponseStatus(status) => {
-            format!("{}: {status} instead of a WebSocket", target.http(""))
-        }
-        other => format!("{}: {other}", target.http("")),
-    }
-}
-
 /// Reads until the connection ends. A silent server is pinged once, and then given up.
-async fn converse(mut connection: Connection, follower: &mut Follower) -> End {
+async fn converse(mut socket: Socket, follower: &mut Follower) -> End {
     let mut pinged = false;
-    let mut fragments = Vec::new();
     loop {
         let silence =
             if pinged || !follower.is_established() { ANSWER } else { follower.activity_timeout() };
-        let frame = match tokio::time::timeout(silence, connection.next()).await {
-            Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => return lost(&error.to_string()),
-            Ok(None) => return lost("the connection ended"),
-            Err(_) if pinged || !follower.is_established() => return lost("the server is silent"),
+        let text = match tokio::time::timeout(silence, socket.next()).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(lost)) => return lost.into(),
+            Err(_) if pinged || !follower.is_established() => {
+                return Lost::because("the server is silent").into();
+            }
             Err(_) => {
                 pinged = true;
-                let ping = Message::Text(r#"{"event":"pusher:ping","data":{}}"#.into());
-                if connection.send(ping).await.is_err() {
-                    return lost("the connection ended");
+                let ping = r#"{"event":"pusher:ping","data":{}}"#.to_owned();
+                if let Err(lost) = socket.send(ping).await {
+                    return lost.into();
                 }
                 continue;
             }
         };
         pinged = false;
-        let text = match frame {
-            Frame::Text(bytes) => bytes.to_vec(),
-            Frame::Continuation(item) => match gather(&mut fragments, item) {
-                Some(whole) => whole,
-                None => continue,
-            },
-            Frame::Ping(payload) => {
-                if connection.send(Message::Pong(payload)).await.is_err() {
-                    return lost("the connection ended");
-                }
-                continue;
-            }
-            Frame::Pong(_) | Frame::Binary(_) => continue,
-            Frame::Close(reason) => {
-                // The connection ends either way.
-                connection.send(Message::Close(None)).await.unwrap_or_default();
-                return End::Closed {
-                    code: reason.as_ref().map(|reason| CloseCode::into(reason.code)),
-                    reason: reason.and_then(|reason| reason.description).unwrap_or_default(),
-                };
-            }
-        };
         let actions = follower.on_message(&String::from_utf8_lossy(&text));
-        if let Some(end) = carry_out(&mut connection, actions).await {
+        if let Some(end) = carry_out(&mut socket, actions).await {
             return end;
         }
     }
 }
 
-fn lost(reason: &str) -> End {
-    End::Closed { code: None, reason: reason.to_owned() }
-}
-
-/// Puts fragments together; returns the whole message with its last one.
-fn gather(fragments: &mut Vec<u8>, item: Item) -> Option<Vec<u8>> {
-    let (bytes, is_last) = match item {
-        Item::FirstText(bytes) | Item::FirstBinary(bytes) => {
-            fragments.clear();
-            (bytes, false)
-        }
-        Item::Continue(bytes) => (bytes, false),
-        Item::Last(bytes) => (bytes, true),
-    };
-    if fragments.len().saturating_add(bytes.len()) <= MAX_MESSAGE {
-        fragments.extend_from_slice(&bytes);
-    }
-    is_last.then(|| std::mem::take(fragments))
-}
-
-async fn carry_out(connection: &mut Connection, actions: Vec<Action>) -> Option<End> {
+async fn carry_out(socket: &mut Socket, actions: Vec<Action>) -> Option<End> {
     for action in actions {
         match action {
             Action::Send(text) => {
-                if connection.send(Message::Text(text.into())).await.is_err() {
-                    return Some(lost("the connection ended"));
+                if let Err(lost) = socket.send(text).await {
+                    return Some(lost.into());
                 }
             }
             Action::Print(line) => {

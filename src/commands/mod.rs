@@ -1,11 +1,13 @@
 //! What the program does besides being parsed: one file per command.
 
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod listen;
 pub(crate) mod serve;
 pub(crate) mod trigger;
 
 mod follow;
+mod socket;
 mod target;
 
 use std::fmt::Display;

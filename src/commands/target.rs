@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Uri;
 use awc::{Client, Connector};
-use micronotifier_actors::protocol::sign::Credential;
+use micronotifier_actors::protocol::sign::{Credential, body_md5, request_text};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -17,7 +18,7 @@ use crate::cli::TargetArguments;
 use crate::config::{Listen, ServerConfig};
 use crate::settings::SettingsErrors;
 
-use super::load;
+use super::{complain, load, refuse};
 
 /// How long a TCP and TLS connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -66,11 +67,22 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Takes what the arguments say, and the rest from the configuration.
-    pub(super) fn find(
+    /// Finds the target, or says what is wrong and returns the exit code for it.
+    pub(super) fn require(
         file: Option<&Path>,
         arguments: &TargetArguments,
-    ) -> Result<Self, TargetError> {
+    ) -> Result<Self, ExitCode> {
+        Self::find(file, arguments).map_err(|error| match error {
+            TargetError::Settings(errors) => refuse(&errors),
+            other => {
+                complain(other);
+                ExitCode::FAILURE
+            }
+        })
+    }
+
+    /// Takes what the arguments say, and the rest from the configuration.
+    fn find(file: Option<&Path>, arguments: &TargetArguments) -> Result<Self, TargetError> {
         let config = load(file)?.config;
         let (secure, authority, prefix) = match &arguments.url {
             Some(url) => split_url(url).ok_or_else(|| TargetError::Url(url.clone()))?,
@@ -87,10 +99,22 @@ impl Target {
         })
     }
 
-    /// Returns the path under which the API has something of the application, as requests sign it:
-    /// without the prefix.
-    pub(super) fn api_path(&self, rest: &str) -> String {
-        format!("/apps/{}/{rest}", self.app_id)
+    /// Returns path and query of a POST to something the API has of the application, signed now (protocol section 6.2).
+    /// The signature is over the path without the prefix.
+    pub(super) fn signed_path(&self, rest: &str, body: &str) -> String {
+        let path = format!("/apps/{}/{rest}", self.app_id);
+        let now_unix = jiff::Timestamp::now().as_second();
+        let mut query = vec![
+            ("auth_key".to_owned(), self.credential.key().to_owned()),
+            ("auth_timestamp".to_owned(), now_unix.to_string()),
+            ("auth_version".to_owned(), "1.0".to_owned()),
+            ("body_md5".to_owned(), body_md5(body.as_bytes())),
+        ];
+        let text = request_text("POST", &path, &query);
+        query.push(("auth_signature".to_owned(), self.credential.sign(text.as_bytes())));
+        let pairs: Vec<String> =
+            query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{path}?{}", pairs.join("&"))
     }
 
     /// Returns the address of a path of the node.
@@ -111,7 +135,7 @@ impl Target {
         )
     }
 
-    /// Returns a client for this thread's actix runtime.
+    /// Returns a client for this thread's actix runtime. It opens as many connections as it is asked for.
     pub(super) fn client(&self) -> Result<Client, TargetError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = ClientConfig::builder_with_provider(provider)
@@ -120,7 +144,7 @@ impl Target {
             .with_no_client_auth();
         // WebSockets are upgrades of HTTP/1.1. `Connector::max_http_version` would put its own TLS in place of ours.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let connector = Connector::new().rustls_0_23(Arc::new(tls)).timeout(CONNECT);
+        let connector = Connector::new().rustls_0_23(Arc::new(tls)).timeout(CONNECT).limit(0);
         Ok(Client::builder().connector(connector).timeout(ANSWER).finish())
     }
 

@@ -4,27 +4,22 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use awc::http::StatusCode;
-use micronotifier_actors::protocol::sign::{body_md5, request_text};
 use serde_json::json;
 
 use crate::cli::Trigger;
 use crate::visible::visible;
 
-use super::target::{Target, TargetError};
-use super::{complain, refuse, say};
+use super::target::Target;
+use super::{complain, say};
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
 
 /// Sends the event. Succeeds if the node took it.
 pub(crate) fn run(file: Option<&Path>, arguments: &Trigger) -> ExitCode {
-    match Target::find(file, &arguments.target) {
+    match Target::require(file, &arguments.target) {
         Ok(target) => actix_rt::System::new().block_on(send(&target, arguments)),
-        Err(TargetError::Settings(errors)) => refuse(&errors),
-        Err(error) => {
-            complain(error);
-            ExitCode::FAILURE
-        }
+        Err(code) => code,
     }
 }
 
@@ -37,7 +32,7 @@ async fn send(target: &Target, arguments: &Trigger) -> ExitCode {
         }
     };
     let body = body(arguments);
-    let path = signed_path(target, &body, jiff::Timestamp::now().as_second());
+    let path = target.signed_path("events", &body);
     let request = client.post(target.http(&path)).content_type("application/json").send_body(body);
     let mut answer = match request.await {
         Ok(answer) => answer,
@@ -73,19 +68,4 @@ fn body(arguments: &Trigger) -> String {
         }
     }
     body.to_string()
-}
-
-/// Returns path and query of the request, signed at `now_unix` (seconds since 1970).
-fn signed_path(target: &Target, body: &str, now_unix: i64) -> String {
-    let path = target.api_path("events");
-    let mut query = vec![
-        ("auth_key".to_owned(), target.credential.key().to_owned()),
-        ("auth_timestamp".to_owned(), now_unix.to_string()),
-        ("auth_version".to_owned(), "1.0".to_owned()),
-        ("body_md5".to_owned(), body_md5(body.as_bytes())),
-    ];
-    let text = request_text("POST", &path, &query);
-    query.push(("auth_signature".to_owned(), target.credential.sign(text.as_bytes())));
-    let pairs: Vec<String> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{path}?{}", pairs.join("&"))
 }
