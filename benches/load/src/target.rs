@@ -14,6 +14,8 @@ pub(crate) struct Target {
     mac: Hmac<Sha256>,
     prefix: String,
     pub(crate) channels: usize,
+    /// Channels of each socket.
+    subscriptions: usize,
 }
 
 impl Target {
@@ -26,11 +28,18 @@ impl Target {
             mac: Hmac::new_from_slice(secret).expect("any key length"),
             prefix: options.prefix().to_owned(),
             channels: options.channels,
+            subscriptions: options.subscriptions.min(options.channels),
         }
     }
 
     pub(crate) fn channel(&self, number: usize) -> String {
         format!("{}{number}", self.prefix)
+    }
+
+    /// Returns the numbers of the channels of a socket whose first is `first`.
+    pub(crate) fn channels_from(&self, first: usize) -> impl Iterator<Item = usize> {
+        let channels = self.channels;
+        (first..first + self.subscriptions).map(move |number| number % channels)
     }
 
     /// Returns the upgrade request of a client.
