@@ -51,67 +51,72 @@ write_config() {
 JSON
 }
 
-# Runs the load with options and leaves its line of JSON in `report`. The server goes on.
-load() {
-    local name=$1 run=$2
-    shift 2
-    write_config
-    start node
-    report=$("$target/load" --addr "$address" --pid "$server" --secs "$seconds" --warm "$WARM_UP" "$@")
-    echo "{\"workload\":\"$name\",\"run\":$run,\"report\":$report}"
-    grep -q '"errs":{}' <<<"$report" || echo "$name: there were errors; its figures are void" >&2
-}
-
-# Runs a workload as often as wanted; each figure goes to a file of its own.
+# Runs a workload on a `node` or the `floor` as often as wanted; each figure goes to a file of its own.
 measure() {
-    local name=$1 figures=$2 run each
-    shift 2
+    local kind=$1 name=$2 figures=$3 run each report
+    shift 3
     for ((run = 1; run <= runs; run++)); do
-        load "$name" "$run" "$@"
+        write_config
+        start "$kind"
+        report=$("$target/load" --addr "$address" --pid "$server" --secs "$seconds" --warm "$WARM_UP" "$@")
         stop
-        for each in $figures; do figure "$each" "$report" >>"$work/$name.$each"; done
+        tell "$kind-$name" "$run" "$report"
+        for each in $figures; do figure "$each" "$report" >>"$work/$kind-$name.$each"; done
     done
 }
+
+# Prints a measurement.
+tell() {
+    echo "{\"workload\":\"$1\",\"run\":$2,\"report\":$3}"
+    grep -q '"errs":{}' <<<"$3" || echo "$1: there were errors; its figures are void" >&2
+}
+
+# Prints the median of a workload's time for each delivery.
+cost() { median "$work/$1.server_cpu_us_per_delivery"; }
 
 over() { awk -v a="$1" -v b="$2" 'BEGIN {if (b > 0) printf "%.2f", a / b; else print "-"}'; }
 
 channels() {
-    local table='' first='' cost
+    local table='' count sockets each node floor figure=server_cpu_us_per_delivery
     # channels, sockets, channels of each socket: always 10 subscribers to a channel
-    while read -r count sockets each; do
-        measure "channels-$count" server_cpu_us_per_delivery \
-            --channels "$count" --conns "$sockets" --subscriptions "$each" --rate $((PACE / 10))
-        cost=$(median "$work/channels-$count.server_cpu_us_per_delivery")
-        first=${first:-$cost}
-        table+="| $count | $sockets | $cost | $(over "$cost" "$first") |"$'\n'
-    done <<<$'10 100 1\n100 1000 1\n1000 10000 1\n10000 10000 10'
-    printf '\n| channels | sockets | µs/delivery | to the first |\n|---|---|---|---|\n%s\n' "$table"
+    while read -r -u 3 count sockets each; do
+        local options=(--channels "$count" --conns "$sockets" --subscriptions "$each" --rate $((PACE / 10)))
+        measure node "channels-$count" "$figure" "${options[@]}"
+        # a socket of the floor has one channel
+        ((each > 1)) || measure floor "channels-$count" "$figure" "${options[@]}"
+        node=$(cost "node-channels-$count") floor=$(cost "floor-channels-$count")
+        table+="| $count | $sockets | ${floor:--} | $(over "${floor:-0}" "$(cost floor-channels-10)")"
+        table+=" | $node | $(over "$node" "$(cost node-channels-10)") |"$'\n'
+    done 3<<<$'10 100 1\n100 1000 1\n1000 10000 1\n10000 10000 10'
+    printf '\n| channels | sockets | floor, µs/delivery | to the first | node, µs/delivery | to the first |\n|---|---|---|---|---|---|\n%s\n' "$table"
 }
 
 subscribers() {
-    local table='' first_paced='' first_full='' count paced full
+    local table='' count column figure=server_cpu_us_per_delivery
     for count in 100 1000 5000 15000; do
-        measure "paced-$count" server_cpu_us_per_delivery --conns "$count" --rate $((PACE / count))
-        measure "full-$count" "server_cpu_us_per_delivery deliveries_per_s" --conns "$count"
-        paced=$(median "$work/paced-$count.server_cpu_us_per_delivery")
-        full=$(median "$work/full-$count.server_cpu_us_per_delivery")
-        first_paced=${first_paced:-$paced} first_full=${first_full:-$full}
-        table+="| $count | $paced | $(over "$paced" "$first_paced") | $full | $(over "$full" "$first_full") |"$'\n'
+        measure floor "paced-$count" "$figure" --conns "$count" --rate $((PACE / count))
+        measure node "paced-$count" "$figure" --conns "$count" --rate $((PACE / count))
+        measure node "full-$count" "$figure" --conns "$count"
+        table+="| $count |"
+        for column in floor-paced node-paced node-full; do
+            table+=" $(cost "$column-$count") | $(over "$(cost "$column-$count")" "$(cost "$column-100")") |"
+        done
+        table+=$'\n'
     done
-    printf '\n| subscribers | paced, µs/delivery | to the first | saturated, µs/delivery | to the first |\n|---|---|---|---|---|\n%s\n' "$table"
+    printf '\n| subscribers | floor, paced | to the first | node, paced | to the first | node, saturated | to the first |\n|---|---|---|---|---|---|---|\n%s\n' "$table"
 }
 
 stalled() {
     local table='' percent figure figures='pub_p99_us p50_us p99_us server_cpu_us_per_delivery'
     for percent in 0 5; do
-        measure "stalled-$percent" "$figures" --conns 1000 --rate 50 --size 1000 --stalled "$percent"
+        measure node "stalled-$percent" "$figures" --conns 1000 --rate 50 --size 1000 --stalled "$percent"
         table+="| $percent % |"
-        for figure in $figures; do table+=" $(median "$work/stalled-$percent.$figure") |"; done
+        for figure in $figures; do table+=" $(median "$work/node-stalled-$percent.$figure") |"; done
         table+=$'\n'
     done
     table+="| ratio |"
     for figure in $figures; do
-        table+=" $(over "$(median "$work/stalled-5.$figure")" "$(median "$work/stalled-0.$figure")") |"
+        table+=" $(over "$(median "$work/node-stalled-5.$figure")" "$(median "$work/node-stalled-0.$figure")") |"
     done
     printf '\n| do not read | trigger p99, µs | delivery p50, µs | delivery p99, µs | µs/delivery |\n|---|---|---|---|---|\n%s\n' "$table"
 }
@@ -124,11 +129,21 @@ lags() {
 }
 
 lag() {
-    local run each
+    local run each generator report
     for ((run = 1; run <= runs; run++)); do
-        load "lag-10000" "$run" --conns 10000 --probe
-        lags >"$work/lags.$run"
+        write_config
+        start node
+        "$target/load" --addr "$address" --pid "$server" --secs "$seconds" --warm "$WARM_UP" \
+            --conns 10000 --probe >"$work/load.json" &
+        generator=$!
+        # what came while everybody connected is not of the figure
+        sleep "$WARM_UP"
+        lags >"$work/lags.before"
+        wait "$generator"
+        lags | paste - "$work/lags.before" | awk '{print $1, $2 - $4}' >"$work/lags.$run"
         stop
+        report=$(<"$work/load.json")
+        tell lag-10000 "$run" "$report"
         for each in ping_p50_us ping_p99_us ping_max_us; do figure "$each" "$report" >>"$work/lag.$each"; done
     done
     printf '\n| 10,000 subscribers, saturated | |\n|---|---|\n'
@@ -142,7 +157,7 @@ lag() {
             for (i = 1; i <= bounds; i++) if (sum[order[i]] >= all * 0.99) break
             printf "| looks at the event loops | %d |\n| late by up to 20 ms | %.1f %% |\n", all, sum["0.02"] / all * 100
             printf "| 99 %% were late by at most | %s s |\n", order[i]
-        }' "$work"/lags.*
+        }' "$work"/lags.[0-9]*
     echo "| ping to pong, p50, p99, max | $(median "$work/lag.ping_p50_us"), $(median "$work/lag.ping_p99_us"), $(median "$work/lag.ping_max_us") µs |"
 }
 
@@ -167,7 +182,7 @@ calls() {
         count=$(($(sent) - before))
         wait "$generator"
         stop
-        echo "{\"workload\":\"calls-$name\",\"messages\":$count,\"report\":$(<"$work/load.json")}"
+        tell "calls-$name" 1 "$(<"$work/load.json")"
         table+=$(awk -v name="$name" -v count="$count" '
             $1 ~ /^[a-z_0-9]+$/ && $2 ~ /^[0-9]+$/ {
                 if ($1 == "total") total = $2
