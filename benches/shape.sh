@@ -74,7 +74,7 @@ tell() {
 # Prints the median of a workload's time for each delivery.
 cost() { median "$work/$1.server_cpu_us_per_delivery"; }
 
-over() { awk -v a="$1" -v b="$2" 'BEGIN {if (b > 0) printf "%.2f", a / b; else print "-"}'; }
+over() { awk -v a="$1" -v b="$2" 'BEGIN {if (a > 0 && b > 0) printf "%.2f", a / b; else print "-"}'; }
 
 channels() {
     local table='' count sockets each node floor figure=server_cpu_us_per_delivery
@@ -85,7 +85,7 @@ channels() {
         # a socket of the floor has one channel
         ((each > 1)) || measure floor "channels-$count" "$figure" "${options[@]}"
         node=$(cost "node-channels-$count") floor=$(cost "floor-channels-$count")
-        table+="| $count | $sockets | ${floor:--} | $(over "${floor:-0}" "$(cost floor-channels-10)")"
+        table+="| $count | $sockets | ${floor:--} | $(over "$floor" "$(cost floor-channels-10)")"
         table+=" | $node | $(over "$node" "$(cost node-channels-10)") |"$'\n'
     done 3<<<$'10 100 1\n100 1000 1\n1000 10000 1\n10000 10000 10'
     printf '\n| channels | sockets | floor, µs/delivery | to the first | node, µs/delivery | to the first |\n|---|---|---|---|---|---|\n%s\n' "$table"

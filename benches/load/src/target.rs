@@ -36,10 +36,11 @@ impl Target {
         format!("{}{number}", self.prefix)
     }
 
-    /// Returns the numbers of the channels of a socket whose first is `first`.
+    /// Returns the numbers of the channels of a socket whose first is `first`: far from each other, so that
+    /// events to one channel after another go to other sockets each time.
     pub(crate) fn channels_from(&self, first: usize) -> impl Iterator<Item = usize> {
-        let channels = self.channels;
-        (first..first + self.subscriptions).map(move |number| number % channels)
+        let (channels, step) = (self.channels, self.channels / self.subscriptions.max(1));
+        (0..self.subscriptions).map(move |number| (first + number * step) % channels)
     }
 
     /// Returns the upgrade request of a client.
