@@ -1,4 +1,5 @@
-//! Rounds of one thing, for `benches/instructions.sh` to count: `instructions PART ROUNDS`.
+//! Rounds of one thing, for `benches/instructions.sh` to count: `instructions PART ROUNDS`. Otherwise, as
+//! under `cargo bench`, it tells its parts and how many there are of each in a round.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,15 +43,15 @@ const PARTS: [Part; 8] = [
 ];
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let Some(name) = arguments.next() else {
-        for (name, count, _) in PARTS {
-            println!("{name} {count}");
-        }
-        return;
-    };
-    let (_, _, run) = PARTS.iter().find(|(part, ..)| *part == name).unwrap();
-    run(arguments.next().unwrap().parse().unwrap());
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [name, rounds] = arguments.as_slice()
+        && let Some((_, _, run)) = PARTS.iter().find(|(part, ..)| part == name)
+    {
+        return run(rounds.parse().unwrap());
+    }
+    for (name, count, _) in PARTS {
+        println!("{name} {count}");
+    }
 }
 
 /// All that a node does for an event but for system calls.
