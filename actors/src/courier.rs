@@ -42,8 +42,10 @@ impl Actor for Courier {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(Turns);
-        ctx.run_interval(TICK, |courier, _| {
-            contain("courier", || courier.desk.on_tick());
+        let mut due = self.desk.now();
+        ctx.run_interval(TICK, move |courier, _| {
+            due = due.after(TICK);
+            contain("courier", || courier.desk.on_tick(due));
         });
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
@@ -58,6 +59,9 @@ impl Drop for Alive {
 pub struct Metrics {
     /// The actors that live, by kind.
     pub actors: LiveActors,
+    /// How late the event loops of the workers were, looked at four times a second in each: what a socket
+    /// waits for its turn.
+    pub loop_lag: Delays,
     apps: HashMap<AppId, Arc<AppMetrics>>,
 }
 
@@ -160,11 +164,52 @@ impl Outcomes {
     }
 }
 
+/// The delays that are told apart, in milliseconds.
+const DELAY_BOUNDS: [u16; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
+/// Delays by their length.
+#[derive(Debug, Default)]
+pub struct Delays {
+    within: [Counter; DELAY_BOUNDS.len()],
+    longer: Counter,
+    microseconds: Counter,
+}
+
+impl Delays {
+    /// Counts one.
+    pub fn add(&self, delay: Duration) {
+        let index = DELAY_BOUNDS.iter().position(|bound| delay <= milliseconds(*bound));
+        let counter = index.and_then(|index| self.within.get(index));
+        counter.unwrap_or(&self.longer).add(1);
+        self.microseconds.add(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Returns each bound and how many delays were not longer; `None` stands for all delays.
+    pub fn within(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
+        let bounds = DELAY_BOUNDS.iter().map(|bound| Some(milliseconds(*bound))).chain([None]);
+        let counters = self.within.iter().chain([&self.longer]);
+        bounds.zip(counters.scan(0, |sum, counter| {
+            *sum += counter.get();
+            Some(*sum)
+        }))
+    }
+
+    /// Returns the sum of all delays.
+    pub fn sum(&self) -> Duration {
+        Duration::from_micros(self.microseconds.get())
+    }
+}
+
+fn milliseconds(count: u16) -> Duration {
+    Duration::from_millis(count.into())
+}
+
 impl Metrics {
     /// Starts at nothing, with a place for each application.
     pub(crate) fn new(apps: &Apps) -> Self {
         Self {
             actors: LiveActors::default(),
+            loop_lag: Delays::default(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
         }
     }
@@ -199,5 +244,17 @@ mod tests {
         let counted: Vec<_> = outcomes.by_status().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [(Some(200), 2), (Some(503), 1), (None, 1)]);
         assert_eq!(outcomes.total(), 4);
+    }
+
+    #[test]
+    fn a_delay_is_counted_within_every_bound_that_it_keeps() {
+        let delays = Delays::default();
+        for millis in [0, 1, 20, 21, 60_000] {
+            delays.add(Duration::from_millis(millis));
+        }
+        let within: Vec<_> = delays.within().map(|(_, count)| count).collect();
+        assert_eq!(within, [2, 2, 2, 2, 3, 4, 4, 4, 4, 4, 5]);
+        assert_eq!(delays.within().nth(4), Some((Some(Duration::from_millis(20)), 3)));
+        assert_eq!(delays.sum(), Duration::from_millis(60_042));
     }
 }

@@ -28,13 +28,17 @@ fn get(node: &TestNode, path: &str, headers: &str) -> Answer {
 
 /// Reads `/metrics` until it holds a line; fails with the last answer when that takes too long.
 fn wait_for(node: &TestNode, line: &str) -> String {
+    wait_until(node, line, |told| told == line)
+}
+
+fn wait_until(node: &TestNode, what: &str, is_it: impl Fn(&str) -> bool) -> String {
     let begin = std::time::SystemTime::now();
     loop {
         let text = get(node, "/metrics", "").text();
-        if text.lines().any(|told| told == line) {
+        if text.lines().any(&is_it) {
             return text;
         }
-        assert!(begin.elapsed().unwrap() < DEADLINE, "{line}\n{text}");
+        assert!(begin.elapsed().unwrap() < DEADLINE, "{what}\n{text}");
     }
 }
 
@@ -77,6 +81,14 @@ fn check_122_metrics_count_what_an_application_does() {
     let text = wait_for(&node, &count("connections", 0));
     assert!(text.contains(&count("connections_closed_total", 1)), "{text}");
     wait_for(&node, "micronotifier_actors{kind=\"channel\"} 0");
+}
+
+#[test]
+fn check_122_how_late_the_event_loops_were_is_told() {
+    wait_until(&node(""), "a tick of a worker", |told| {
+        told.strip_prefix("micronotifier_worker_loop_lag_seconds_count ")
+            .is_some_and(|count| count != "0")
+    });
 }
 
 #[test]

@@ -172,9 +172,12 @@ impl Desk {
         self.errands.borrow_mut().push_back(errand);
     }
 
-    /// Moves time on: wakes sessions that are due, and ends those that take nothing.
-    pub(crate) fn on_tick(&self) {
-        self.tick.set(wheel::tick_of(self.now()));
+    /// Moves time on: wakes sessions that are due, and ends those that take nothing. `due` is when this
+    /// tick should have come.
+    pub(crate) fn on_tick(&self, due: Moment) {
+        let now = self.now();
+        self.metrics.loop_lag.add(now.since(due));
+        self.tick.set(wheel::tick_of(now));
         self.wake_due();
         self.judge_watched();
     }

@@ -19,12 +19,16 @@ const BUFFER: usize = 256 * 1024;
 const EVENTS: usize = 4096;
 /// How long connecting may take in all; who is not ready then stays out.
 const CONNECT_WAIT: Duration = Duration::from_mins(2);
+/// Bytes that the kernel keeps for a socket that never reads; it takes at least twice that.
+const STALLED_BUFFER: usize = 2048;
 /// Connections from one source address; there are not many more ports.
 const PER_SOURCE: usize = 20_000;
 
 pub(crate) struct Crowd {
     addresses: Vec<SocketAddr>,
     wanted: usize,
+    /// Who never reads.
+    stalled: Vec<bool>,
     parallel: usize,
     pub(crate) target: Target,
     pub(crate) poll: Poll,
@@ -43,6 +47,7 @@ impl Crowd {
         Ok(Self {
             addresses: options.addresses.clone(),
             wanted: options.connections,
+            stalled: (0..options.connections).map(|index| options.is_stalled(index)).collect(),
             parallel: options.parallel,
             target: Target::new(options),
             poll: Poll::new()?,
@@ -90,7 +95,8 @@ impl Crowd {
             return;
         };
         let before = subscriber.stage;
-        if before == Stage::Closed {
+        let is_stalled = self.stalled.get(index).copied().unwrap_or_default();
+        if before == Stage::Closed || (is_stalled && before == Stage::Ready) {
             return;
         }
         subscriber.pump(&mut self.buffer, &self.target, &mut self.tally);
@@ -98,13 +104,12 @@ impl Crowd {
         if before == after {
             return;
         }
-        if let Some(ready) = self.per_channel.get_mut(channel) {
-            if after == Stage::Ready {
-                *ready += 1;
-                self.ready += 1;
-            } else if before == Stage::Ready {
-                *ready -= 1;
-                self.ready -= 1;
+        self.ready += usize::from(after == Stage::Ready);
+        self.ready -= usize::from(before == Stage::Ready);
+        for channel in self.target.channels_from(channel) {
+            if let Some(ready) = self.per_channel.get_mut(channel).filter(|_| !is_stalled) {
+                *ready += u64::from(after == Stage::Ready);
+                *ready -= u64::from(before == Stage::Ready);
             }
         }
         if after == Stage::Closed {
@@ -118,7 +123,8 @@ impl Crowd {
         else {
             return Err(io::Error::other("no server is named"));
         };
-        let mut socket = connect(*address, index)?;
+        let is_stalled = self.stalled.get(index).copied().unwrap_or_default();
+        let mut socket = connect(*address, index, is_stalled)?;
         self.poll.registry().register(
             &mut socket,
             Token(index),
@@ -134,8 +140,11 @@ impl Crowd {
 ///
 /// The first is not bound by name: only then may a port be used that still lingers towards another
 /// server, and the search for a free one costs nothing.
-fn connect(address: SocketAddr, index: usize) -> io::Result<TcpStream> {
+fn connect(address: SocketAddr, index: usize, is_stalled: bool) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if is_stalled {
+        socket.set_recv_buffer_size(STALLED_BUFFER)?;
+    }
     let source = index / PER_SOURCE;
     if source > 0 {
         let last = u8::try_from(1 + source).map_err(io::Error::other)?;

@@ -18,6 +18,7 @@ mod answer;
 mod crowd;
 mod frame;
 mod options;
+mod probe;
 mod publisher;
 mod report;
 mod run;

@@ -31,12 +31,15 @@ pub(crate) struct Options {
     /// Kind of work
     #[arg(long, value_enum, default_value_t = Mode::Fanout)]
     pub(crate) mode: Mode,
-    /// Sockets, each subscribed to one channel
+    /// Sockets
     #[arg(long = "conns", default_value_t = 1000, value_parser = at_least_one)]
     pub(crate) connections: usize,
     /// Channels that the sockets are spread over
     #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     pub(crate) channels: usize,
+    /// Channels that each socket subscribes to, one after another
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    pub(crate) subscriptions: usize,
     /// Beginning of the channels' names [default: room-, with client events private-room-]
     #[arg(long)]
     prefix: Option<String>,
@@ -58,6 +61,12 @@ pub(crate) struct Options {
     /// Events per second; 0 = as fast as they are delivered
     #[arg(long, default_value_t = 0)]
     pub(crate) rate: u64,
+    /// Of 100 sockets, how many never read once they are subscribed; theirs are not counted as deliveries
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..100))]
+    pub(crate) stalled: u8,
+    /// One more socket that sends a ping every 10 ms: how long its answers take
+    #[arg(long)]
+    pub(crate) probe: bool,
     /// Handshakes at once
     #[arg(long, default_value_t = 200, value_parser = at_least_one)]
     pub(crate) parallel: usize,
@@ -87,6 +96,12 @@ impl Mode {
 impl Options {
     pub(crate) fn publish_addresses(&self) -> &[SocketAddr] {
         if self.publish_addresses.is_empty() { &self.addresses } else { &self.publish_addresses }
+    }
+
+    /// Tells whether a socket is one of those that never read: spread evenly over the channels.
+    pub(crate) fn is_stalled(&self, index: usize) -> bool {
+        // 37 has no factor in common with 100: every hundred sockets have their share, whatever the channels
+        index * 37 % 100 < usize::from(self.stalled)
     }
 
     pub(crate) fn prefix(&self) -> &str {

@@ -56,6 +56,9 @@ pub(crate) struct Load {
     max_us: u64,
     pub_p50_us: u64,
     pub_p99_us: u64,
+    ping_p50_us: u64,
+    ping_p99_us: u64,
+    ping_max_us: u64,
     server_cpu_cores: f64,
     server_cpu_us_per_delivery: f64,
     user_share: f64,
@@ -95,7 +98,7 @@ impl Report {
         before: Usage,
         connected: Usage,
     ) -> Self {
-        let Measured { seconds, from, to, triggers } = measured;
+        let Measured { seconds, from, to, triggers, pings } = measured;
         let delivered = to.delivered - from.delivered;
         let published = to.published - from.published;
         let cpu = to.usage.seconds() - from.usage.seconds();
@@ -119,6 +122,9 @@ impl Report {
             max_us: latency.max() / 1000,
             pub_p50_us: microseconds(&triggers.latency, 0.5),
             pub_p99_us: microseconds(&triggers.latency, 0.99),
+            ping_p50_us: microseconds(pings, 0.5),
+            ping_p99_us: microseconds(pings, 0.99),
+            ping_max_us: pings.max() / 1000,
             server_cpu_cores: round(cpu / seconds, 2),
             server_cpu_us_per_delivery: round(per(cpu * 1e6, delivered), 3),
             user_share: round((to.usage.user - from.usage.user) / cpu.max(1e-9), 2),

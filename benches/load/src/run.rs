@@ -3,13 +3,15 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use mio::{Events, Token};
 
 use crate::crowd::Crowd;
 use crate::options::{Mode, Options};
+use crate::probe::Probe;
 use crate::publisher::{Outcome, Publisher};
 use crate::subscriber::Stage;
-use crate::tally::Backlog;
+use crate::tally::{Backlog, latencies};
 use crate::usage::Usage;
 
 /// Tokens of publishers begin here, behind those of subscribers.
@@ -36,6 +38,8 @@ pub(crate) struct Measured {
     pub(crate) from: Snapshot,
     pub(crate) to: Snapshot,
     pub(crate) triggers: Outcome,
+    /// How long pings were unanswered, in nanoseconds.
+    pub(crate) pings: Histogram<u64>,
 }
 
 pub(crate) struct Run<'c> {
@@ -80,10 +84,18 @@ impl<'c> Run<'c> {
         self.go_on(start, warm_up)?;
         self.crowd.tally.measuring = true;
         let from = self.snapshot()?;
+        let probe = self.probe()?;
         let measured_from = Instant::now();
         self.go_on(start, warm_up + Duration::from_secs(self.options.seconds))?;
         let seconds = measured_from.elapsed().as_secs_f64();
-        Ok(Measured { seconds, from, to: self.snapshot()?, triggers: self.triggers })
+        let to = self.snapshot()?;
+        let pings = probe.map_or_else(latencies, Probe::finish)?;
+        Ok(Measured { seconds, from, to, triggers: self.triggers, pings })
+    }
+
+    fn probe(&self) -> io::Result<Option<Probe>> {
+        let server = self.options.addresses.first().filter(|_| self.options.probe);
+        server.map(|address| Probe::start(*address, &self.crowd.target)).transpose()
     }
 
     fn go_on(&mut self, start: Instant, until: Duration) -> io::Result<()> {

@@ -33,8 +33,10 @@ pub(crate) struct Subscriber {
     unread: Vec<u8>,
     unsent: Vec<u8>,
     pub(crate) stage: Stage,
-    /// The number of its channel.
+    /// The number of its channel, or of the first of them.
     pub(crate) channel: usize,
+    /// Subscriptions without an answer.
+    pending: usize,
 }
 
 /// The connection is over, and why is counted.
@@ -42,7 +44,14 @@ struct Over;
 
 impl Subscriber {
     pub(crate) fn new(socket: TcpStream, handshake: Vec<u8>, channel: usize) -> Self {
-        Self { socket, unread: Vec::new(), unsent: handshake, stage: Stage::Handshake, channel }
+        Self {
+            socket,
+            unread: Vec::new(),
+            unsent: handshake,
+            stage: Stage::Handshake,
+            channel,
+            pending: 0,
+        }
     }
 
     /// Sends a text message as soon as the socket takes it.
@@ -149,13 +158,19 @@ impl Subscriber {
         match self.stage {
             Stage::Ready => self.event(payload, tally),
             Stage::Upgraded if find(payload, b"connection_established").is_some() => {
-                let channel = target.channel(self.channel);
-                let subscribe = target.subscribe(&socket_id(payload), &channel);
-                self.unsent.extend(frame::text(subscribe.as_bytes()));
+                let socket_id = socket_id(payload);
+                for channel in target.channels_from(self.channel) {
+                    let subscribe = target.subscribe(&socket_id, &target.channel(channel));
+                    self.unsent.extend(frame::text(subscribe.as_bytes()));
+                    self.pending += 1;
+                }
                 self.stage = Stage::Subscribing;
             }
             Stage::Subscribing if find(payload, b"subscription_succeeded").is_some() => {
-                self.stage = Stage::Ready;
+                self.pending = self.pending.saturating_sub(1);
+                if self.pending == 0 {
+                    self.stage = Stage::Ready;
+                }
             }
             Stage::Subscribing if find(payload, b"error").is_some() => {
                 tally.error(beginning(payload, ERROR_BYTES));

@@ -14,6 +14,8 @@ pub(crate) struct Target {
     mac: Hmac<Sha256>,
     prefix: String,
     pub(crate) channels: usize,
+    /// Channels of each socket.
+    subscriptions: usize,
 }
 
 impl Target {
@@ -26,11 +28,19 @@ impl Target {
             mac: Hmac::new_from_slice(secret).expect("any key length"),
             prefix: options.prefix().to_owned(),
             channels: options.channels,
+            subscriptions: options.subscriptions.min(options.channels),
         }
     }
 
     pub(crate) fn channel(&self, number: usize) -> String {
         format!("{}{number}", self.prefix)
+    }
+
+    /// Returns the numbers of the channels of a socket whose first is `first`: far from each other, so that
+    /// events to one channel after another go to other sockets each time.
+    pub(crate) fn channels_from(&self, first: usize) -> impl Iterator<Item = usize> {
+        let (channels, step) = (self.channels, self.channels / self.subscriptions.max(1));
+        (0..self.subscriptions).map(move |number| (first + number * step) % channels)
     }
 
     /// Returns the upgrade request of a client.

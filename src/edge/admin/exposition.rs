@@ -11,6 +11,7 @@ pub(super) struct Exposition(String);
 pub(super) enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 /// The numbers of one name.
@@ -27,6 +28,7 @@ impl Exposition {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         let text = &mut self.0;
         write_to(text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
@@ -42,7 +44,13 @@ impl Exposition {
 impl Family<'_> {
     /// Adds a number with labels, whose values may be any text.
     pub(super) fn value(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.part("", labels, value);
+    }
+
+    /// Adds a number of a histogram: the family's name goes on with `suffix`.
+    pub(super) fn part(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
         self.text.push_str(&self.name);
+        self.text.push_str(suffix);
         let mut before = '{';
         for (label, text) in labels {
             write_to(self.text, format_args!("{before}{label}=\"{}\"", escape(text)));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use micronotifier_actors::metrics::{AppMetrics, LiveActors, Outcomes};
+use micronotifier_actors::metrics::{AppMetrics, Delays, LiveActors, Outcomes};
 use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
@@ -156,6 +156,7 @@ fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
         actors.value(&[("kind", kind)], count);
     }
     expose_queues(exposition, node);
+    expose_lag(exposition, &node.metrics().loop_lag);
     exposition
         .family(
             "micronotifier_log_lines_dropped_total",
@@ -163,6 +164,21 @@ fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
             "Log lines dropped because the writer could not keep up.",
         )
         .value(&[], logging::log_lines_dropped());
+}
+
+fn expose_lag(exposition: &mut Exposition, lag: &Delays) {
+    let name = "micronotifier_worker_loop_lag_seconds";
+    let help = "How late the event loops of the workers were, looked at every 250 ms in each.";
+    let mut family = exposition.family(name, Kind::Histogram, help);
+    let mut count = 0;
+    for (bound, within) in lag.within() {
+        let bound =
+            bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.as_secs_f64().to_string());
+        family.part("_bucket", &[("le", &bound)], within);
+        count = within;
+    }
+    family.part("_sum", &[], lag.sum().as_secs_f64());
+    family.part("_count", &[], count);
 }
 
 fn expose_queues(exposition: &mut Exposition, node: &NodeHandle) {
