@@ -1,5 +1,9 @@
-//! Rounds of one thing, for `benches/instructions.sh` to count: `instructions PART ROUNDS`. Otherwise, as
-//! under `cargo bench`, it tells its parts and how many there are of each in a round.
+//! Counts instructions: what one delivery, one encoded frame, one frame of a client, one signature take.
+//!
+//! `cargo bench --bench instructions` runs each part under valgrind (callgrind) and compares it with
+//! `benches/instructions.baseline`: exit code 1 when one takes over 10 % more. `-- --write` makes what is counted the
+//! new baseline. Unlike times, counts do not depend on what else the machine does. System calls are not in them, and
+//! the allocator is the system's. Without valgrind nothing is counted, and it says so.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +15,10 @@
 #[path = "support/hall.rs"]
 mod hall;
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::hint::black_box;
+use std::process::{Command, ExitCode};
 
 use actix_rt::System;
 use micronotifier::edge::ws::frame::{FrameLimits, FrameReader, Incoming, Input};
@@ -42,16 +49,86 @@ const PARTS: [Part; 8] = [
     ("subscription-signature", 1, check_subscription),
 ];
 
-fn main() {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    if let [name, rounds] = arguments.as_slice()
-        && let Some((_, _, run)) = PARTS.iter().find(|(part, ..)| part == name)
-    {
-        return run(rounds.parse().unwrap());
+const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.baseline");
+/// How much more than the baseline is too much, in percent.
+const TOLERANCE: f64 = 10.0;
+/// The difference of two runs is what the rounds between them took, without what comes before and after.
+const FEW: u32 = 20;
+const MANY: u32 = 60;
+
+fn main() -> ExitCode {
+    // cargo adds `--bench`
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|text| text != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => compare(&count_all()),
+        ["--write"] => {
+            write_baseline(&count_all());
+            ExitCode::SUCCESS
+        }
+        [name, rounds] => {
+            let (.., run) = PARTS.iter().find(|(part, ..)| part == name).unwrap();
+            run(rounds.parse().unwrap());
+            ExitCode::SUCCESS
+        }
+        _ => panic!("usage: cargo bench --bench instructions [-- --write]"),
     }
-    for (name, count, _) in PARTS {
-        println!("{name} {count}");
+}
+
+/// Returns each part's instructions, each counted for one of it; nothing where valgrind is missing.
+fn count_all() -> Vec<(&'static str, u64)> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("no instructions were counted: valgrind is missing");
+        return Vec::new();
     }
+    let count = |(name, each, _): Part| {
+        let rounds = u64::from((MANY - FEW) * each);
+        (name, (collect(name, MANY) - collect(name, FEW)) / rounds)
+    };
+    PARTS.into_iter().map(count).collect()
+}
+
+/// Returns how many instructions so many rounds of a part take, with everything around them.
+fn collect(part: &str, rounds: u32) -> u64 {
+    let run = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().unwrap())
+        .args([part, &rounds.to_string()])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&run.stderr);
+    let collected = told.split_once("Collected : ").and_then(|(_, rest)| rest.lines().next());
+    collected.and_then(|count| count.trim().parse().ok()).unwrap_or_else(|| panic!("{told}"))
+}
+
+fn write_baseline(counted: &[(&str, u64)]) {
+    let mut text = format!("# instructions, {}\n", std::env::consts::ARCH);
+    for (name, count) in counted {
+        writeln!(text, "{name} {count}").unwrap();
+    }
+    std::fs::write(BASELINE, text).unwrap();
+}
+
+/// Tells what was counted beside the baseline, which is of one kind of processor.
+fn compare(counted: &[(&str, u64)]) -> ExitCode {
+    let text = std::fs::read_to_string(BASELINE).unwrap();
+    let mut lines = text.lines();
+    let is_ours = lines.next().unwrap().ends_with(std::env::consts::ARCH);
+    let baseline: HashMap<&str, f64> = lines
+        .filter(|_| is_ours)
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(name, count)| (name, count.parse().unwrap()))
+        .collect();
+    println!("| part | instructions | baseline |\n|---|---|---|");
+    let mut is_broken = false;
+    for (name, count) in counted {
+        let told = baseline.get(name).map_or("none".to_owned(), |before| {
+            let change = (*count as f64 / before - 1.0) * 100.0;
+            is_broken |= change > TOLERANCE;
+            format!("{before} ({change:+.1} %)")
+        });
+        println!("| {name} | {count} | {told} |");
+    }
+    if is_broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// All that a node does for an event but for system calls.
