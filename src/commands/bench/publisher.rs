@@ -161,7 +161,7 @@ impl Press {
 
     /// Nothing more is to be sent.
     pub(super) fn stop(&self) {
-        self.schedule.borrow_mut().stop();
+        self.schedule.borrow_mut().stop(self.now());
         self.shared.is_ending.store(true, Ordering::Relaxed);
         self.released.close();
         self.shared.room.close();
@@ -183,17 +183,20 @@ impl Press {
 
     /// Waits for the next event and says to which channel it goes.
     async fn next(&self) -> Option<(Slot, u32)> {
-        let index = self.next_channel()?;
+        let Some(index) = self.next_channel() else {
+            self.stop();
+            return None;
+        };
         if self.shared.plan.is_closed_loop() {
             let listeners = self.shared.channels.get(index as usize)?.listeners();
             let (_, end) = self.schedule.borrow().measured();
-            let left = self.now().map_or(end, |now| end.saturating_sub(now));
+            let left = end.saturating_sub(self.now());
             let room = timeout(left, self.shared.room.acquire_many(listeners)).await;
             room.ok()?.ok()?.forget();
         } else {
             self.released.acquire().await.ok()?.forget();
         }
-        let slot = self.schedule.borrow_mut().take(self.now()?)?;
+        let slot = self.schedule.borrow_mut().take(self.now())?;
         Some((slot, index))
     }
 
@@ -210,8 +213,9 @@ impl Press {
         None
     }
 
-    fn now(&self) -> Option<Duration> {
-        self.shared.now().checked_sub(self.begin)
+    /// Returns the time since the start of the schedule.
+    pub(super) fn now(&self) -> Duration {
+        self.shared.now().saturating_sub(self.begin)
     }
 
     async fn post(&self, channel: &str, data: &str) -> Outcome {

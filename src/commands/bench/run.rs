@@ -79,10 +79,9 @@ pub(super) async fn measure(plan: Plan, target: Target) -> Result<Report, RunErr
         None
     };
     outcome.interrupted = progress.is_interrupted();
-    let end = shared.now();
     let parts = crowd.end()?;
     if let Some(press) = press {
-        account(&mut outcome, &press, &parts, end);
+        account(&mut outcome, &press, &parts);
     }
     for part in &parts {
         outcome.take(part);
@@ -159,7 +158,7 @@ impl Stall {
     }
 }
 
-fn account(outcome: &mut Outcome, press: &Press, parts: &[Part], end: Duration) {
+fn account(outcome: &mut Outcome, press: &Press, parts: &[Part]) {
     let ledger = press.ledger.borrow();
     let schedule = press.schedule.borrow();
     for phase in Phase::ALL {
@@ -172,7 +171,6 @@ fn account(outcome: &mut Outcome, press: &Press, parts: &[Part], end: Duration) 
     let from = press.begin.saturating_add(from);
     let until = press.begin.saturating_add(until);
     let last = parts.iter().map(|part| part.last_arrival).max().unwrap_or_default();
-    let until = if schedule.is_stopped() { end.min(until) } else { until };
     outcome.measured = until.max(last).saturating_sub(from);
 }
 
@@ -184,7 +182,7 @@ fn connecting(shared: &Shared) -> String {
 
 fn sending(press: &Press, shared: &Shared) -> String {
     let plan = &shared.plan;
-    let elapsed = shared.now().saturating_sub(press.begin).as_secs();
+    let elapsed = press.now().as_secs();
     let (phase, done, of) = match elapsed.checked_sub(plan.warm_up) {
         None => ("warming up", elapsed, plan.warm_up),
         Some(measured) => ("measuring", measured.min(plan.seconds), plan.seconds),
