@@ -67,11 +67,13 @@ impl Ledger {
         number
     }
 
-    /// Ends the event of a publisher: the server took it.
-    pub(super) fn accept(&mut self, publisher: u32) {
-        if let Some((stream, _)) = self.pending.remove(&publisher) {
+    /// Ends the event of a publisher: the server took it. Returns whether it was still under way.
+    pub(super) fn accept(&mut self, publisher: u32) -> bool {
+        let ended = self.pending.remove(&publisher);
+        if let Some((stream, _)) = ended {
             self.count(stream.phase).accepted += 1;
         }
+        ended.is_some()
     }
 
     /// Ends the event of a publisher: the server did not take it, or nobody knows.

@@ -44,6 +44,8 @@ pub(super) struct Press {
     pub(super) begin: Duration,
     /// Deliveries that the accepted events should bring.
     expected: Cell<u64>,
+    /// Those of them that a closed loop does not wait for any more.
+    given_up: Cell<u64>,
     /// Whose turn it is.
     turn: Cell<u32>,
     /// Why there is no point in going on.
@@ -86,6 +88,7 @@ impl Press {
             trigger: RefCell::new(trigger),
             begin,
             expected: Cell::new(0),
+            given_up: Cell::new(0),
             turn: Cell::new(0),
             hopeless: RefCell::new(None),
             shared,
@@ -135,7 +138,10 @@ impl Press {
             let mut ledger = self.ledger.borrow_mut();
             match outcome {
                 Outcome::Accepted => {
-                    ledger.accept(publisher);
+                    // An answer behind the end is none.
+                    if !ledger.accept(publisher) {
+                        return;
+                    }
                     let listeners = u64::from(channel.listeners());
                     self.expected.set(self.expected.get().saturating_add(listeners));
                     if slot.phase == Phase::Measured {
@@ -172,12 +178,12 @@ impl Press {
         self.expected.get().saturating_sub(self.shared.received())
     }
 
-    /// Gives outstanding deliveries up, so that a closed loop goes on without them.
+    /// Lets a closed loop go on without the deliveries that are outstanding; the end waits for them all the same.
     pub(super) fn give_up_outstanding(&self) {
-        let outstanding = self.outstanding();
-        self.expected.set(self.expected.get().saturating_sub(outstanding));
+        let more = self.outstanding().saturating_sub(self.given_up.get());
+        self.given_up.set(self.given_up.get().saturating_add(more));
         if self.shared.plan.is_closed_loop() {
-            self.shared.room.add_permits(usize::try_from(outstanding).unwrap_or(0));
+            self.shared.room.add_permits(usize::try_from(more).unwrap_or(0));
         }
     }
 

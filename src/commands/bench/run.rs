@@ -121,14 +121,15 @@ async fn send(press: &Rc<Press>, shared: &Shared, progress: &mut Progress) -> st
 
 /// Waits until nothing more arrives.
 async fn arrivals(press: &Press, shared: &Shared) {
-    let (mut received, mut since) = (shared.received(), shared.now());
+    let (mut outstanding, mut since) = (press.outstanding(), shared.now());
     loop {
         sleep(LOOK).await;
         let now = shared.now();
-        if shared.received() != received {
-            (received, since) = (shared.received(), now);
+        // Not whatever arrives: the wait would be as long as a server likes.
+        if press.outstanding() != outstanding {
+            (outstanding, since) = (press.outstanding(), now);
         }
-        let patience = if press.outstanding() == 0 { AFTERMATH } else { PATIENCE };
+        let patience = if outstanding == 0 { AFTERMATH } else { PATIENCE };
         if now.saturating_sub(since) >= patience {
             return;
         }

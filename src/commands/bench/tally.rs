@@ -147,7 +147,7 @@ mod tests {
         fn send(&mut self, phase: Phase, publisher: u32, refusal: Option<&str>) -> Stamp {
             let number = self.ledger.begin(Stream { phase, publisher, channel: 0 });
             match refusal {
-                None => self.ledger.accept(publisher),
+                None => assert!(self.ledger.accept(publisher)),
                 Some(cause) => self.ledger.refuse(publisher, cause.to_owned()),
             }
             Stamp { phase, publisher, number, due: Duration::from_millis(1) }
