@@ -45,6 +45,8 @@ pub(super) struct Deliveries {
     pub(super) out_of_order: u64,
     /// Received though the event was not accepted, or nobody knows whether it was.
     pub(super) unaccepted: u64,
+    /// Received by a socket that the event was not sent to, or sent by nobody.
+    pub(super) stray: u64,
 }
 
 /// The account of everything that was sent.
@@ -110,6 +112,7 @@ impl Ledger {
             deliveries.received += arrivals.received;
             deliveries.duplicated += arrivals.duplicated;
             deliveries.out_of_order += arrivals.out_of_order;
+            deliveries.stray += arrivals.stray;
             for seat in part.seats() {
                 for (publisher, lane) in (0..).zip(seat.lanes(phase)) {
                     let stream = Stream { phase, publisher, channel: seat.channel };
@@ -124,6 +127,10 @@ impl Ledger {
                 }
             }
         }
+        let sent = deliveries.expected.saturating_sub(deliveries.missing) + deliveries.unaccepted;
+        // Only those who sent know that a number was never given out.
+        deliveries.stray += deliveries.received.saturating_sub(sent);
+        deliveries.received = deliveries.received.min(sent);
         deliveries
     }
 

@@ -132,7 +132,7 @@ impl Press {
             let stream = Stream { phase: slot.phase, publisher, channel: index };
             let number = self.ledger.borrow_mut().begin(stream);
             let due = self.begin.saturating_add(slot.due);
-            let stamp = Stamp { phase: slot.phase, publisher, number, due };
+            let stamp = Stamp { phase: slot.phase, publisher, number, due, channel: index };
             let outcome =
                 self.post(&channel.name, &stamp.write(self.shared.plan.size as usize)).await;
             let mut ledger = self.ledger.borrow_mut();

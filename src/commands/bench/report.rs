@@ -110,6 +110,7 @@ impl Outcome {
             tell(&format!("deliveries duplicated{when}"), deliveries.duplicated, "");
             tell(&format!("deliveries out of order{when}"), deliveries.out_of_order, "");
             tell(&format!("deliveries of events not accepted{when}"), deliveries.unaccepted, "");
+            tell(&format!("deliveries of events not sent there{when}"), deliveries.stray, "");
         }
         tell("events due and not sent", self.unsent, "raise --publishers or lower --rate");
         problems

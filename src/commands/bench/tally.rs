@@ -34,6 +34,8 @@ pub(super) struct Arrivals {
     pub(super) received: u64,
     pub(super) duplicated: u64,
     pub(super) out_of_order: u64,
+    /// Of another channel, or of nobody.
+    pub(super) stray: u64,
 }
 
 /// The sockets of one thread.
@@ -81,14 +83,16 @@ impl Part {
 
     /// Counts an event that came to a socket. Returns whether it was the first time.
     pub(super) fn deliver(&mut self, seat: usize, stamp: &Stamp, now: Duration) -> bool {
-        let lane = stamp.publisher as usize * Phase::ALL.len() + stamp.phase.index();
-        let lane = self.seats.get_mut(seat).and_then(|seat| seat.lanes.get_mut(lane));
-        let (Some(lane), [warm_up, measured]) = (lane, &mut self.arrivals) else {
-            return false;
-        };
+        let [warm_up, measured] = &mut self.arrivals;
         let arrivals = match stamp.phase {
             Phase::WarmUp => warm_up,
             Phase::Measured => measured,
+        };
+        let lane = stamp.publisher as usize * Phase::ALL.len() + stamp.phase.index();
+        let seat = self.seats.get_mut(seat).filter(|seat| seat.channel == stamp.channel);
+        let Some(lane) = seat.and_then(|seat| seat.lanes.get_mut(lane)) else {
+            arrivals.stray += 1;
+            return false;
         };
         match lane.arrive(stamp.number) {
             Arrival::InOrder => {}
@@ -150,7 +154,7 @@ mod tests {
                 None => assert!(self.ledger.accept(publisher)),
                 Some(cause) => self.ledger.refuse(publisher, cause.to_owned()),
             }
-            Stamp { phase, publisher, number, due: Duration::from_millis(1) }
+            Stamp { phase, publisher, number, due: Duration::from_millis(1), channel: 0 }
         }
 
         fn arrive(&mut self, stamp: &Stamp, seats: &[usize]) {
@@ -202,12 +206,38 @@ mod tests {
             duplicated: 1,
             out_of_order: 2,
             unaccepted: 1,
+            stray: 0,
         };
         assert_eq!(deliveries, expected);
         assert_eq!(
             deliveries.received,
             deliveries.expected - deliveries.missing + deliveries.unaccepted
         );
+    }
+
+    #[test]
+    fn what_nobody_sent_to_a_socket_is_no_delivery() {
+        let mut story = Story::new();
+        let stamp = story.send(Phase::Measured, 0, None);
+        let strays = [
+            Stamp { channel: 1, ..stamp },
+            Stamp { publisher: 2, ..stamp },
+            Stamp { publisher: 1, ..stamp },
+            Stamp { number: 7, ..stamp },
+            Stamp { number: u64::MAX, ..stamp },
+        ];
+        for stray in strays {
+            story.arrive(&stray, &[1]);
+        }
+        story.arrive(&stamp, &[0]);
+        let expected = Deliveries {
+            expected: 2,
+            received: 1,
+            missing: 1,
+            stray: strays.len() as u64,
+            ..Deliveries::default()
+        };
+        assert_eq!(story.settle(Phase::Measured), expected);
     }
 
     #[test]
