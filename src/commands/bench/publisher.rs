@@ -13,19 +13,16 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::EVENT;
 use super::latency::Latencies;
 use super::ledger::{Ledger, Stream};
 use super::schedule::{Schedule, Slot};
 use super::shared::{Channel, Shared};
 use super::stamp::{Phase, Stamp};
+use super::{EVENT, excerpt};
 use crate::commands::target::Target;
-use crate::visible::visible;
 
 /// Most of an answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-/// Most of a refusal that is repeated, in characters.
-const SHOWN: usize = 200;
 /// Longest sleep of the pacer: how late it hears that nothing more is to be sent.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
@@ -240,8 +237,7 @@ impl Press {
         }
         match status.as_u16() {
             401 | 403 | 404 => {
-                let text: String = String::from_utf8_lossy(&body).chars().take(SHOWN).collect();
-                let text = visible(text.trim_end()).into_owned();
+                let text = excerpt(String::from_utf8_lossy(&body).trim_end());
                 Outcome::Hopeless { status: status.to_string(), text }
             }
             _ => Outcome::Refused(status.to_string()),

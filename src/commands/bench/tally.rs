@@ -9,6 +9,9 @@ use super::latency::Latencies;
 use super::order::{Arrival, Lane};
 use super::stamp::{Phase, Stamp};
 
+/// Most causes that are told apart: a server may say something else to each socket.
+const MOST_CAUSES: usize = 20;
+
 /// How often each cause came up.
 pub(super) type Causes = BTreeMap<String, u64>;
 
@@ -123,9 +126,11 @@ impl Part {
     }
 }
 
-/// Counts one more of a cause.
-pub(super) fn count(causes: &mut Causes, cause: String) {
-    *causes.entry(cause).or_default() += 1;
+/// Counts a cause so many times more.
+pub(super) fn count(causes: &mut Causes, cause: String, times: u64) {
+    let is_one_too_many = causes.len() >= MOST_CAUSES && !causes.contains_key(&cause);
+    let cause = if is_one_too_many { "other causes".to_owned() } else { cause };
+    *causes.entry(cause).or_default() += times;
 }
 
 #[cfg(test)]
@@ -238,6 +243,17 @@ mod tests {
             ..Deliveries::default()
         };
         assert_eq!(story.settle(Phase::Measured), expected);
+    }
+
+    #[test]
+    fn causes_are_told_apart_to_a_limit() {
+        let mut causes = Causes::new();
+        for number in 0..100 {
+            count(&mut causes, format!("closed: {number}"), 2);
+        }
+        count(&mut causes, "closed: 3".to_owned(), 1);
+        assert_eq!(causes.len(), MOST_CAUSES + 1);
+        assert_eq!((causes["closed: 3"], causes["other causes"]), (3, 160));
     }
 
     #[test]
