@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::stamp::Stamp;
 use super::tally::{Part, count};
 use super::{EVENT, excerpt};
-use crate::commands::follow::{object, subscription};
+use crate::commands::follow::{PING, PONG, object, subscription};
 use crate::commands::socket::{Lost, Socket, describe};
 use crate::commands::target::Target;
 
@@ -27,9 +27,6 @@ use crate::commands::target::Target;
 const ANSWER: Duration = Duration::from_secs(30);
 /// Silence after which the server is pinged, where it names none: half of Pusher's 120 s, as all silences here.
 const SILENCE: Duration = Duration::from_mins(1);
-
-const PING: &str = r#"{"event":"pusher:ping","data":{}}"#;
-const PONG: &str = r#"{"event":"pusher:pong","data":{}}"#;
 
 /// A message of the server. Borrowed, so that a delivery costs no allocation.
 #[derive(Deserialize)]
