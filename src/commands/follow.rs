@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 
 use crate::visible::visible;
 
+/// Asks for a sign of life.
+pub(super) const PING: &str = r#"{"event":"pusher:ping","data":{}}"#;
+/// Gives one.
+pub(super) const PONG: &str = r#"{"event":"pusher:pong","data":{}}"#;
 /// Longest wait before the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -112,7 +116,7 @@ impl Follower {
         let (event, channel) = (field("event"), field("channel"));
         let data = message.get("data").cloned().unwrap_or(Value::Null);
         match event {
-            "pusher:ping" => vec![Action::Send(r#"{"event":"pusher:pong","data":{}}"#.to_owned())],
+            "pusher:ping" => vec![Action::Send(PONG.to_owned())],
             "pusher:pong" => Vec::new(),
             "pusher:connection_established" => self.subscribe_all(&object(&data)),
             "pusher:error" => self.on_error(&object(&data)),

@@ -10,7 +10,7 @@ use awc::http::StatusCode;
 use crate::cli::Listen;
 use crate::visible::visible;
 
-use super::follow::{Action, Follower, Member, wait_after};
+use super::follow::{Action, Follower, Member, PING, wait_after};
 use super::socket::{Lost, Socket, describe};
 use super::target::Target;
 use super::{complain, say};
@@ -130,8 +130,7 @@ async fn converse(mut socket: Socket, follower: &mut Follower) -> End {
             }
             Err(_) => {
                 pinged = true;
-                let ping = r#"{"event":"pusher:ping","data":{}}"#.to_owned();
-                if let Err(lost) = socket.send(ping).await {
+                if let Err(lost) = socket.send(PING.to_owned()).await {
                     return lost.into();
                 }
                 continue;

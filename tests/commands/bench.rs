@@ -75,7 +75,7 @@ fn everything_that_is_accepted_arrives_and_is_accounted_for() {
         assert_eq!(part["events"]["accepted"], 40);
         assert_eq!(part["deliveries"]["expected"], 40 * 20 / 2);
         assert_eq!(part["deliveries"]["received"], 40 * 20 / 2);
-        for fault in ["missing", "duplicated", "out_of_order", "unaccepted"] {
+        for fault in ["missing", "duplicated", "out_of_order", "unaccepted", "stray"] {
             assert_eq!(part["deliveries"][fault], 0, "{fault}");
         }
     }

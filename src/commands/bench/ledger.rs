@@ -45,6 +45,8 @@ pub(super) struct Deliveries {
     pub(super) out_of_order: u64,
     /// Received though the event was not accepted, or nobody knows whether it was.
     pub(super) unaccepted: u64,
+    /// Received by a socket that the event was not sent to, or sent by nobody.
+    pub(super) stray: u64,
 }
 
 /// The account of everything that was sent.
@@ -67,11 +69,13 @@ impl Ledger {
         number
     }
 
-    /// Ends the event of a publisher: the server took it.
-    pub(super) fn accept(&mut self, publisher: u32) {
-        if let Some((stream, _)) = self.pending.remove(&publisher) {
+    /// Ends the event of a publisher: the server took it. Returns whether it was still under way.
+    pub(super) fn accept(&mut self, publisher: u32) -> bool {
+        let ended = self.pending.remove(&publisher);
+        if let Some((stream, _)) = ended {
             self.count(stream.phase).accepted += 1;
         }
+        ended.is_some()
     }
 
     /// Ends the event of a publisher: the server did not take it, or nobody knows.
@@ -108,6 +112,7 @@ impl Ledger {
             deliveries.received += arrivals.received;
             deliveries.duplicated += arrivals.duplicated;
             deliveries.out_of_order += arrivals.out_of_order;
+            deliveries.stray += arrivals.stray;
             for seat in part.seats() {
                 for (publisher, lane) in (0..).zip(seat.lanes(phase)) {
                     let stream = Stream { phase, publisher, channel: seat.channel };
@@ -122,6 +127,10 @@ impl Ledger {
                 }
             }
         }
+        let sent = deliveries.expected.saturating_sub(deliveries.missing) + deliveries.unaccepted;
+        // Only those who sent know that a number was never given out.
+        deliveries.stray += deliveries.received.saturating_sub(sent);
+        deliveries.received = deliveries.received.min(sent);
         deliveries
     }
 

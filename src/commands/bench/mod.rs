@@ -32,9 +32,12 @@ pub(crate) use stamp::SMALLEST_DATA;
 use super::target::Target;
 use super::{complain, say};
 use crate::cli::Bench;
+use crate::visible::visible;
 
 /// Name of the events.
 const EVENT: &str = "bench";
+/// Most of a server's text that is repeated, in characters.
+const SHOWN: usize = 200;
 /// Options that do not go together, as those that cannot be read.
 const EXIT_NOT_UNDERSTOOD: u8 = 2;
 
@@ -69,6 +72,12 @@ pub(crate) fn run(file: Option<&Path>, arguments: &Bench) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Returns the beginning of a server's text, safe to print.
+fn excerpt(text: &str) -> String {
+    let beginning: String = text.chars().take(SHOWN).collect();
+    visible(&beginning).into_owned()
 }
 
 fn print(report: &Report, as_json: bool) -> io::Result<()> {

@@ -13,19 +13,16 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::EVENT;
 use super::latency::Latencies;
 use super::ledger::{Ledger, Stream};
 use super::schedule::{Schedule, Slot};
 use super::shared::{Channel, Shared};
 use super::stamp::{Phase, Stamp};
+use super::{EVENT, excerpt};
 use crate::commands::target::Target;
-use crate::visible::visible;
 
 /// Most of an answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-/// Most of a refusal that is repeated, in characters.
-const SHOWN: usize = 200;
 /// Longest sleep of the pacer: how late it hears that nothing more is to be sent.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 
@@ -44,6 +41,8 @@ pub(super) struct Press {
     pub(super) begin: Duration,
     /// Deliveries that the accepted events should bring.
     expected: Cell<u64>,
+    /// Those of them that a closed loop does not wait for any more.
+    given_up: Cell<u64>,
     /// Whose turn it is.
     turn: Cell<u32>,
     /// Why there is no point in going on.
@@ -86,6 +85,7 @@ impl Press {
             trigger: RefCell::new(trigger),
             begin,
             expected: Cell::new(0),
+            given_up: Cell::new(0),
             turn: Cell::new(0),
             hopeless: RefCell::new(None),
             shared,
@@ -129,13 +129,16 @@ impl Press {
             let stream = Stream { phase: slot.phase, publisher, channel: index };
             let number = self.ledger.borrow_mut().begin(stream);
             let due = self.begin.saturating_add(slot.due);
-            let stamp = Stamp { phase: slot.phase, publisher, number, due };
+            let stamp = Stamp { phase: slot.phase, publisher, number, due, channel: index };
             let outcome =
                 self.post(&channel.name, &stamp.write(self.shared.plan.size as usize)).await;
             let mut ledger = self.ledger.borrow_mut();
             match outcome {
                 Outcome::Accepted => {
-                    ledger.accept(publisher);
+                    // An answer behind the end is none.
+                    if !ledger.accept(publisher) {
+                        return;
+                    }
                     let listeners = u64::from(channel.listeners());
                     self.expected.set(self.expected.get().saturating_add(listeners));
                     if slot.phase == Phase::Measured {
@@ -161,7 +164,7 @@ impl Press {
 
     /// Nothing more is to be sent.
     pub(super) fn stop(&self) {
-        self.schedule.borrow_mut().stop();
+        self.schedule.borrow_mut().stop(self.now());
         self.shared.is_ending.store(true, Ordering::Relaxed);
         self.released.close();
         self.shared.room.close();
@@ -172,28 +175,31 @@ impl Press {
         self.expected.get().saturating_sub(self.shared.received())
     }
 
-    /// Gives outstanding deliveries up, so that a closed loop goes on without them.
+    /// Lets a closed loop go on without the deliveries that are outstanding; the end waits for them all the same.
     pub(super) fn give_up_outstanding(&self) {
-        let outstanding = self.outstanding();
-        self.expected.set(self.expected.get().saturating_sub(outstanding));
+        let more = self.outstanding().saturating_sub(self.given_up.get());
+        self.given_up.set(self.given_up.get().saturating_add(more));
         if self.shared.plan.is_closed_loop() {
-            self.shared.room.add_permits(usize::try_from(outstanding).unwrap_or(0));
+            self.shared.room.add_permits(usize::try_from(more).unwrap_or(0));
         }
     }
 
     /// Waits for the next event and says to which channel it goes.
     async fn next(&self) -> Option<(Slot, u32)> {
-        let index = self.next_channel()?;
+        let Some(index) = self.next_channel() else {
+            self.stop();
+            return None;
+        };
         if self.shared.plan.is_closed_loop() {
             let listeners = self.shared.channels.get(index as usize)?.listeners();
             let (_, end) = self.schedule.borrow().measured();
-            let left = self.now().map_or(end, |now| end.saturating_sub(now));
+            let left = end.saturating_sub(self.now());
             let room = timeout(left, self.shared.room.acquire_many(listeners)).await;
             room.ok()?.ok()?.forget();
         } else {
             self.released.acquire().await.ok()?.forget();
         }
-        let slot = self.schedule.borrow_mut().take(self.now()?)?;
+        let slot = self.schedule.borrow_mut().take(self.now())?;
         Some((slot, index))
     }
 
@@ -210,8 +216,9 @@ impl Press {
         None
     }
 
-    fn now(&self) -> Option<Duration> {
-        self.shared.now().checked_sub(self.begin)
+    /// Returns the time since the start of the schedule.
+    pub(super) fn now(&self) -> Duration {
+        self.shared.now().saturating_sub(self.begin)
     }
 
     async fn post(&self, channel: &str, data: &str) -> Outcome {
@@ -230,8 +237,7 @@ impl Press {
         }
         match status.as_u16() {
             401 | 403 | 404 => {
-                let text: String = String::from_utf8_lossy(&body).chars().take(SHOWN).collect();
-                let text = visible(text.trim_end()).into_owned();
+                let text = excerpt(String::from_utf8_lossy(&body).trim_end());
                 Outcome::Hopeless { status: status.to_string(), text }
             }
             _ => Outcome::Refused(status.to_string()),

@@ -10,7 +10,7 @@ use super::ledger::{Deliveries, Events};
 use super::plan::Plan;
 use super::stamp::Phase;
 use super::table::grouped;
-use super::tally::{Causes, Part};
+use super::tally::{Causes, Part, count};
 use crate::commands::target::Target;
 
 /// Everything that was seen.
@@ -66,8 +66,8 @@ impl Outcome {
         self.subscribe.add(&part.subscribe);
         self.delivery.add(&part.delivery);
         for (causes, more) in [(&mut self.failed, &part.failed), (&mut self.closed, &part.closed)] {
-            for (cause, count) in more {
-                *causes.entry(cause.clone()).or_default() += count;
+            for (cause, times) in more {
+                count(causes, cause.clone(), *times);
             }
         }
     }
@@ -110,6 +110,7 @@ impl Outcome {
             tell(&format!("deliveries duplicated{when}"), deliveries.duplicated, "");
             tell(&format!("deliveries out of order{when}"), deliveries.out_of_order, "");
             tell(&format!("deliveries of events not accepted{when}"), deliveries.unaccepted, "");
+            tell(&format!("deliveries of events not sent there{when}"), deliveries.stray, "");
         }
         tell("events due and not sent", self.unsent, "raise --publishers or lower --rate");
         problems
@@ -225,7 +226,7 @@ impl Report {
     }
 }
 
-/// Rounded to tenths; 0 where no time went by.
+/// Cut to tenths; 0 where no time went by.
 fn per_second(count: u64, time: Duration) -> f64 {
     let tenths = u128::from(count) * 10_000_000_000 / time.as_nanos().max(1);
     match u32::try_from(tenths) {

@@ -79,10 +79,9 @@ pub(super) async fn measure(plan: Plan, target: Target) -> Result<Report, RunErr
         None
     };
     outcome.interrupted = progress.is_interrupted();
-    let end = shared.now();
     let parts = crowd.end()?;
     if let Some(press) = press {
-        account(&mut outcome, &press, &parts, end);
+        account(&mut outcome, &press, &parts);
     }
     for part in &parts {
         outcome.take(part);
@@ -122,14 +121,15 @@ async fn send(press: &Rc<Press>, shared: &Shared, progress: &mut Progress) -> st
 
 /// Waits until nothing more arrives.
 async fn arrivals(press: &Press, shared: &Shared) {
-    let (mut received, mut since) = (shared.received(), shared.now());
+    let (mut outstanding, mut since) = (press.outstanding(), shared.now());
     loop {
         sleep(LOOK).await;
         let now = shared.now();
-        if shared.received() != received {
-            (received, since) = (shared.received(), now);
+        // Not whatever arrives: the wait would be as long as a server likes.
+        if press.outstanding() != outstanding {
+            (outstanding, since) = (press.outstanding(), now);
         }
-        let patience = if press.outstanding() == 0 { AFTERMATH } else { PATIENCE };
+        let patience = if outstanding == 0 { AFTERMATH } else { PATIENCE };
         if now.saturating_sub(since) >= patience {
             return;
         }
@@ -159,7 +159,7 @@ impl Stall {
     }
 }
 
-fn account(outcome: &mut Outcome, press: &Press, parts: &[Part], end: Duration) {
+fn account(outcome: &mut Outcome, press: &Press, parts: &[Part]) {
     let ledger = press.ledger.borrow();
     let schedule = press.schedule.borrow();
     for phase in Phase::ALL {
@@ -172,7 +172,6 @@ fn account(outcome: &mut Outcome, press: &Press, parts: &[Part], end: Duration) 
     let from = press.begin.saturating_add(from);
     let until = press.begin.saturating_add(until);
     let last = parts.iter().map(|part| part.last_arrival).max().unwrap_or_default();
-    let until = if schedule.is_stopped() { end.min(until) } else { until };
     outcome.measured = until.max(last).saturating_sub(from);
 }
 
@@ -184,7 +183,7 @@ fn connecting(shared: &Shared) -> String {
 
 fn sending(press: &Press, shared: &Shared) -> String {
     let plan = &shared.plan;
-    let elapsed = shared.now().saturating_sub(press.begin).as_secs();
+    let elapsed = press.now().as_secs();
     let (phase, done, of) = match elapsed.checked_sub(plan.warm_up) {
         None => ("warming up", elapsed, plan.warm_up),
         Some(measured) => ("measuring", measured.min(plan.seconds), plan.seconds),

@@ -72,13 +72,9 @@ impl Schedule {
     }
 
     /// Ends it before its time: what has not been taken is not due any more.
-    pub(super) const fn stop(&mut self) {
+    pub(super) fn stop(&mut self, now: Duration) {
         self.ended = true;
-    }
-
-    /// Tells whether it was stopped.
-    pub(super) const fn is_stopped(&self) -> bool {
-        self.ended
+        self.end = self.end.min(now);
     }
 
     /// Returns how many events nobody took though they were due: all that were left at the end.
@@ -140,7 +136,9 @@ mod tests {
     #[test]
     fn a_stopped_schedule_owes_nothing() {
         let mut schedule = Schedule::new(10, Duration::ZERO, SECOND);
-        schedule.stop();
-        assert_eq!((schedule.take(Duration::ZERO), schedule.unsent()), (None, 0));
+        schedule.stop(SECOND / 2);
+        schedule.stop(SECOND);
+        assert_eq!((schedule.take(SECOND / 2), schedule.unsent()), (None, 0));
+        assert_eq!(schedule.measured(), (Duration::ZERO, SECOND / 2));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Least length of an event's data: the longest mark fits.
 pub(crate) const SMALLEST_DATA: i64 = 64;
 
-const MARK: &str = "mn-bench";
+const MARK: &str = "bench";
 
 /// The parts of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,14 +44,15 @@ pub(super) struct Stamp {
     pub(super) number: u64,
     /// When it was due, since the start of this process's clock.
     pub(super) due: Duration,
+    pub(super) channel: u32,
 }
 
 impl Stamp {
-    /// Writes data of `size` bytes: `mn-bench m 3 17 1234567890 xxx…`.
+    /// Writes data of `size` bytes: `bench m 3 17 1234567890 0 xxx…`.
     pub(super) fn write(&self, size: usize) -> String {
-        let Self { phase, publisher, number, due } = self;
-        let mut text =
-            format!("{MARK} {} {publisher} {number} {} ", phase.letter(), due.as_nanos());
+        let Self { phase, publisher, number, due, channel } = self;
+        let (phase, due) = (phase.letter(), due.as_nanos());
+        let mut text = format!("{MARK} {phase} {publisher} {number} {due} {channel} ");
         text.extend(std::iter::repeat_n('x', size.saturating_sub(text.len())));
         text
     }
@@ -69,6 +70,7 @@ impl Stamp {
             publisher: words.next()?.parse().ok()?,
             number: words.next()?.parse().ok()?,
             due: Duration::from_nanos(words.next()?.parse().ok()?),
+            channel: words.next()?.parse().ok()?,
         })
     }
 }
@@ -84,6 +86,7 @@ mod tests {
             publisher: 3,
             number: 17,
             due: Duration::from_nanos(1_234_567_890),
+            channel: 5,
         };
         let data = stamp.write(128);
         assert_eq!(data.len(), 128);
@@ -97,6 +100,7 @@ mod tests {
             publisher: 1023,
             number: u64::MAX,
             due: Duration::from_nanos(u64::MAX),
+            channel: 999_999,
         };
         let data = stamp.write(usize::try_from(SMALLEST_DATA).unwrap_or_default());
         assert_eq!(i64::try_from(data.len()), Ok(SMALLEST_DATA));
@@ -105,8 +109,7 @@ mod tests {
 
     #[test]
     fn data_of_others_is_left_alone() {
-        for data in ["", "mn-bench", "mn-bench q 1 2 3 x", "mn-bench m -1 2 3 x", "hello m 1 2 3 x"]
-        {
+        for data in ["", "bench", "bench q 1 2 3 4 x", "bench m -1 2 3 4 x", "hello m 1 2 3 4 x"] {
             assert_eq!(Stamp::read(data), None, "{data}");
         }
     }

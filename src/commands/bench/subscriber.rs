@@ -15,22 +15,18 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::EVENT;
 use super::shared::Shared;
 use super::stamp::Stamp;
 use super::tally::{Part, count};
-use crate::commands::follow::{object, subscription};
+use super::{EVENT, excerpt};
+use crate::commands::follow::{PING, PONG, object, subscription};
 use crate::commands::socket::{Lost, Socket, describe};
 use crate::commands::target::Target;
-use crate::visible::visible;
 
 /// How long the server may take for its greeting, for a subscription, and to answer a ping.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Silence after which the server is pinged, where it names none: half of Pusher's 120 s, as all silences here.
 const SILENCE: Duration = Duration::from_mins(1);
-
-const PING: &str = r#"{"event":"pusher:ping","data":{}}"#;
-const PONG: &str = r#"{"event":"pusher:pong","data":{}}"#;
 
 /// A message of the server. Borrowed, so that a delivery costs no allocation.
 #[derive(Deserialize)]
@@ -58,7 +54,7 @@ impl Incoming<'_> {
         let text = said("message").or(said("error")).unwrap_or("no reason given");
         let code = data.get("code").and_then(Value::as_u64);
         let code = code.map(|code| format!("{code}: ")).unwrap_or_default();
-        format!("{code}{}", visible(text))
+        format!("{code}{}", excerpt(text))
     }
 
     fn stamp(&self) -> Option<Stamp> {
@@ -110,11 +106,14 @@ pub(super) async fn open(
 
 /// Waits for an event and returns its data.
 async fn expect(socket: &mut Socket, event: &str) -> Result<Value, String> {
+    let late = |_| Err(format!("no {event} within {} s", ANSWER.as_secs()));
+    timeout(ANSWER, find(socket, event)).await.unwrap_or_else(late)
+}
+
+/// Reads until an event comes, however much else does.
+async fn find(socket: &mut Socket, event: &str) -> Result<Value, String> {
     loop {
-        let text = match timeout(ANSWER, socket.next()).await {
-            Ok(text) => text.map_err(|lost| end(&lost))?,
-            Err(_) => return Err(format!("no {event} within {} s", ANSWER.as_secs())),
-        };
+        let text = socket.next().await.map_err(|lost| end(&lost))?;
         let Ok(message) = serde_json::from_slice::<Incoming<'_>>(&text) else {
             continue;
         };
@@ -129,8 +128,8 @@ async fn expect(socket: &mut Socket, event: &str) -> Result<Value, String> {
 /// Says how a connection ended.
 fn end(lost: &Lost) -> String {
     match lost.code {
-        Some(code) => format!("closed {code}: {}", visible(&lost.reason)),
-        None => visible(&lost.reason).into_owned(),
+        Some(code) => format!("closed {code}: {}", excerpt(&lost.reason)),
+        None => excerpt(&lost.reason),
     }
 }
 
@@ -162,7 +161,7 @@ impl Crew {
         let opened = match opened {
             Ok(opened) => opened,
             Err(cause) => {
-                count(&mut part.borrow_mut().failed, cause);
+                count(&mut part.borrow_mut().failed, cause, 1);
                 shared.fail();
                 return;
             }
@@ -175,7 +174,7 @@ impl Crew {
         };
         shared.join(channel);
         let cause = self.receive(opened, seat).await;
-        count(&mut part.borrow_mut().closed, cause);
+        count(&mut part.borrow_mut().closed, cause, 1);
         shared.leave(channel);
     }
 

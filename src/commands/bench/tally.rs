@@ -9,6 +9,9 @@ use super::latency::Latencies;
 use super::order::{Arrival, Lane};
 use super::stamp::{Phase, Stamp};
 
+/// Most causes that are told apart: a server may say something else to each socket.
+const MOST_CAUSES: usize = 20;
+
 /// How often each cause came up.
 pub(super) type Causes = BTreeMap<String, u64>;
 
@@ -34,6 +37,8 @@ pub(super) struct Arrivals {
     pub(super) received: u64,
     pub(super) duplicated: u64,
     pub(super) out_of_order: u64,
+    /// Of another channel, or of nobody.
+    pub(super) stray: u64,
 }
 
 /// The sockets of one thread.
@@ -81,14 +86,16 @@ impl Part {
 
     /// Counts an event that came to a socket. Returns whether it was the first time.
     pub(super) fn deliver(&mut self, seat: usize, stamp: &Stamp, now: Duration) -> bool {
-        let lane = stamp.publisher as usize * Phase::ALL.len() + stamp.phase.index();
-        let lane = self.seats.get_mut(seat).and_then(|seat| seat.lanes.get_mut(lane));
-        let (Some(lane), [warm_up, measured]) = (lane, &mut self.arrivals) else {
-            return false;
-        };
+        let [warm_up, measured] = &mut self.arrivals;
         let arrivals = match stamp.phase {
             Phase::WarmUp => warm_up,
             Phase::Measured => measured,
+        };
+        let lane = stamp.publisher as usize * Phase::ALL.len() + stamp.phase.index();
+        let seat = self.seats.get_mut(seat).filter(|seat| seat.channel == stamp.channel);
+        let Some(lane) = seat.and_then(|seat| seat.lanes.get_mut(lane)) else {
+            arrivals.stray += 1;
+            return false;
         };
         match lane.arrive(stamp.number) {
             Arrival::InOrder => {}
@@ -119,9 +126,11 @@ impl Part {
     }
 }
 
-/// Counts one more of a cause.
-pub(super) fn count(causes: &mut Causes, cause: String) {
-    *causes.entry(cause).or_default() += 1;
+/// Counts a cause so many times more.
+pub(super) fn count(causes: &mut Causes, cause: String, times: u64) {
+    let is_one_too_many = causes.len() >= MOST_CAUSES && !causes.contains_key(&cause);
+    let cause = if is_one_too_many { "other causes".to_owned() } else { cause };
+    *causes.entry(cause).or_default() += times;
 }
 
 #[cfg(test)]
@@ -147,10 +156,10 @@ mod tests {
         fn send(&mut self, phase: Phase, publisher: u32, refusal: Option<&str>) -> Stamp {
             let number = self.ledger.begin(Stream { phase, publisher, channel: 0 });
             match refusal {
-                None => self.ledger.accept(publisher),
+                None => assert!(self.ledger.accept(publisher)),
                 Some(cause) => self.ledger.refuse(publisher, cause.to_owned()),
             }
-            Stamp { phase, publisher, number, due: Duration::from_millis(1) }
+            Stamp { phase, publisher, number, due: Duration::from_millis(1), channel: 0 }
         }
 
         fn arrive(&mut self, stamp: &Stamp, seats: &[usize]) {
@@ -202,12 +211,49 @@ mod tests {
             duplicated: 1,
             out_of_order: 2,
             unaccepted: 1,
+            stray: 0,
         };
         assert_eq!(deliveries, expected);
         assert_eq!(
             deliveries.received,
             deliveries.expected - deliveries.missing + deliveries.unaccepted
         );
+    }
+
+    #[test]
+    fn what_nobody_sent_to_a_socket_is_no_delivery() {
+        let mut story = Story::new();
+        let stamp = story.send(Phase::Measured, 0, None);
+        let strays = [
+            Stamp { channel: 1, ..stamp },
+            Stamp { publisher: 2, ..stamp },
+            Stamp { publisher: 1, ..stamp },
+            Stamp { number: 7, ..stamp },
+            Stamp { number: u64::MAX, ..stamp },
+        ];
+        for stray in strays {
+            story.arrive(&stray, &[1]);
+        }
+        story.arrive(&stamp, &[0]);
+        let expected = Deliveries {
+            expected: 2,
+            received: 1,
+            missing: 1,
+            stray: strays.len() as u64,
+            ..Deliveries::default()
+        };
+        assert_eq!(story.settle(Phase::Measured), expected);
+    }
+
+    #[test]
+    fn causes_are_told_apart_to_a_limit() {
+        let mut causes = Causes::new();
+        for number in 0..100 {
+            count(&mut causes, format!("closed: {number}"), 2);
+        }
+        count(&mut causes, "closed: 3".to_owned(), 1);
+        assert_eq!(causes.len(), MOST_CAUSES + 1);
+        assert_eq!((causes["closed: 3"], causes["other causes"]), (3, 160));
     }
 
     #[test]
