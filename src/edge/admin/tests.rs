@@ -106,6 +106,9 @@ async fn metrics_are_in_the_text_format() {
         "micronotifier_triggers_total{app_id=\"1\",status=\"200\"} 0",
         "micronotifier_queue_places_taken{queue=\"events\",shard=\"0\"} 0",
         "micronotifier_actors{kind=\"registry\"} 1",
+        "micronotifier_table_entries{table=\"signed_in\"} 0",
+        "micronotifier_table_entries{table=\"idempotency_keys\"} 0",
+        "micronotifier_outbox_bytes 0",
     ] {
         assert!(text.lines().any(|told| told == line), "{line}\n{text}");
     }
