@@ -15,7 +15,7 @@ readonly RATE=${RATE:-100} STAY=${STAY:-10} TLS=${TLS:-no}
 [[ ${1:-} != --help && ${1:-} != -h ]] || { sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0; }
 minutes=${1:-30}
 [[ $minutes =~ ^[1-9][0-9]*$ && $# -le 1 ]] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 64; }
-total=$((minutes * 60)) warm_up=$((minutes * 60 / 6))
+total=$((minutes * 60)) warm_up=$((minutes * 60 / 2))
 ((warm_up <= LONGEST_WARM_UP)) || warm_up=$LONGEST_WARM_UP
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/release

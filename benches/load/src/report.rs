@@ -156,7 +156,7 @@ fn per(sum: f64, count: u64) -> f64 {
     sum / count.max(1) as f64
 }
 
-pub(crate) fn microseconds(latency: &Histogram<u64>, quantile: f64) -> u64 {
+fn microseconds(latency: &Histogram<u64>, quantile: f64) -> u64 {
     latency.value_at_quantile(quantile) / 1000
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::plan::Leave;
 use crate::publisher::Outcome;
-use crate::report::{KIB_PER_MIB, microseconds, round};
+use crate::report::{KIB_PER_MIB, round};
 use crate::tally::Tally;
 use crate::usage::Usage;
 
@@ -40,7 +40,7 @@ impl Counts {
     }
 }
 
-/// Figures of a churn, from its first guest on.
+/// Figures of a churn, from its first guest on. No latencies: a cache room gives who joins an event of old.
 #[derive(Serialize)]
 pub(crate) struct Stays {
     mode: &'static str,
@@ -50,9 +50,6 @@ pub(crate) struct Stays {
     pub_ok: u64,
     pub_bad: u64,
     delivered: u64,
-    p50_us: u64,
-    p99_us: u64,
-    max_us: u64,
     server_cpu_cores: f64,
     rss_before_mib: f64,
     rss_after_mib: f64,
@@ -77,9 +74,6 @@ impl Stays {
             pub_ok: triggers.accepted,
             pub_bad: triggers.refused,
             delivered: tally.delivered,
-            p50_us: microseconds(&tally.latency, 0.5),
-            p99_us: microseconds(&tally.latency, 0.99),
-            max_us: tally.latency.max() / 1000,
             server_cpu_cores: round(processor / length.as_secs_f64(), 3),
             rss_before_mib: round(before.resident as f64 / KIB_PER_MIB, 1),
             rss_after_mib: round(after.resident as f64 / KIB_PER_MIB, 1),

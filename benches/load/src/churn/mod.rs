@@ -87,7 +87,6 @@ impl<'o> Churn<'o> {
 
     /// Lets guests come and go for the time that is wanted, then has everybody leave.
     pub(crate) fn run(mut self, before: Usage) -> io::Result<Stays> {
-        self.crowd.tally.measuring = true;
         let start = Instant::now();
         let length = Duration::from_secs(self.options.warm_up + self.options.seconds);
         while start.elapsed() < length {
