@@ -187,7 +187,7 @@ fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
 fn expose_tables(exposition: &mut Exposition, edge: &EdgeState) {
     let tables = &edge.node.metrics().tables;
     let sum = |read: fn(&Tables) -> u64| tables.iter().map(read).sum::<u64>();
-    let help = "What the tables of all workers hold, at most 250 ms ago.";
+    let help = "What the tables of all workers hold, or held at most a second ago.";
     let mut family = exposition.family("micronotifier_table_entries", Kind::Gauge, help);
     for (table, read) in TABLES {
         family.value(&[("table", table)], sum(read));
