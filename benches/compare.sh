@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly HOST=127.0.0.1 START_SECONDS=10 IDLE_SECONDS=2
-# name | figure | unit | floor too | options of the load generator
+# name | figure | unit | floor too | options of the load generator | configuration of the node, if another
 readonly WORKLOADS="
 fan-out-1000|server_cpu_us_per_delivery|µs/delivery|yes|--conns 1000
 fan-out-5000|server_cpu_us_per_delivery|µs/delivery|yes|--conns 5000
@@ -17,7 +17,11 @@ client-events|server_cpu_us_per_delivery|µs/delivery|no|--mode client --conns 1
 9-kb-x-500|server_cpu_us_per_delivery|µs/delivery|yes|--conns 500 --size 9000
 idle-8000|kib_per_conn|KiB/socket|yes|--mode idle --conns 8000
 idle-15000|kib_per_conn|KiB/socket|yes|--mode idle --conns 15000
-connect|server_cpu_us_per_connect|µs/socket|yes|--mode idle --conns 8000"
+connect|server_cpu_us_per_connect|µs/socket|yes|--mode idle --conns 8000
+idle-tls-8000|kib_per_conn|KiB/socket|no|--mode idle --conns 8000|tls
+idle-tls-15000|kib_per_conn|KiB/socket|no|--mode idle --conns 15000|tls
+connect-tls|server_cpu_us_per_connect|µs/socket|no|--mode idle --conns 8000|tls
+heartbeats|server_cpu_us_per_heartbeat|µs/heartbeat|no|--mode idle --conns 15000 --secs 20|heartbeats"
 
 names() { cut -s -d'|' -f1 <<<"$WORKLOADS"; }
 
@@ -50,11 +54,16 @@ trap 'stop; rm -rf "$work"' EXIT
 # --- Servers. Each measurement has a fresh one, so that memory and queues start empty. ---
 
 # Lifts every limit that the load would reach, also for backends that have nothing to send for a while;
-# the port is the system's choice.
+# the port is the system's choice. The argument names the configuration.
 write_config() {
-    cat >"$work/node.json" <<'JSON'
+    local more=
+    case $1 in
+        tls) more="\"certificate\": \"$work/cert.pem\", \"private-key\": \"$work/key.pem\"," ;;
+        heartbeats) more='"activity-timeout": 10, "pong-timeout": 5,' ;;
+    esac
+    cat >"$work/$1.json" <<JSON
 {
-  "host": "127.0.0.1", "port": 0, "admin-port": 0,
+  "host": "127.0.0.1", "port": 0, "admin-port": 0, $more
   "limits": {"handshakes-per-second": -1, "max-connections": -1, "max-connections-per-address": -1},
   "http": {"request-head-seconds": 600, "keep-alive-seconds": 600},
   "applications": [{
@@ -65,13 +74,21 @@ write_config() {
 JSON
 }
 
-# Starts a server and sets `server` to its process and `address` to where it listens.
+# Makes the certificate of the TLS workloads, which the load generator is told to believe.
+write_certificate() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$HOST" \
+        -addext "subjectAltName=IP:$HOST" -addext basicConstraints=critical,CA:FALSE \
+        -keyout "$work/key.pem" -out "$work/cert.pem" 2>"$work/openssl.log" || { cat "$work/openssl.log" >&2; return 1; }
+}
+
+# Starts a server, a node with a configuration, and sets `server` to its process and `address` to where it listens.
 start() {
+    local config=$2
     address=
     : >"$work/server.log"
     case $1 in
         floor) "$target/floor" "$HOST:0" >"$work/server.log" 2>&1 & ;;
-        node) "$node_bin" serve -c "$work/node.json" >"$work/server.log" 2>&1 & ;;
+        node) "$node_bin" serve -c "$work/$config.json" >"$work/server.log" 2>&1 & ;;
     esac
     server=$!
     local deadline=$((SECONDS + START_SECONDS))
@@ -96,11 +113,14 @@ stop() {
 
 # Measures one workload on one server and appends its figure to a file of that name.
 measure() {
-    local name=$1 kind=$2 run=$3 figure=$4 options=$5 length=$seconds report
+    local name=$1 kind=$2 run=$3 figure=$4 options=$5 config=${6:-node} length=$seconds report
     [[ $options != *"--mode idle"* ]] || length=$IDLE_SECONDS
-    start "$kind"
+    [[ $options == *--secs* ]] || options+=" --secs $length"
+    [[ $config != tls ]] || options+=" --ca $work/cert.pem"
+    write_config "$config"
+    start "$kind" "$config"
     # shellcheck disable=SC2086  # the options are words
-    report=$("$target/load" --addr "$address" --pid "$server" --secs "$length" $options)
+    report=$("$target/load" --addr "$address" --pid "$server" $options)
     stop
     echo "{\"workload\":\"$name\",\"server\":\"$kind\",\"run\":$run,\"report\":$report}"
     grep -q '"errs":{}' <<<"$report" || echo "$name: the $kind made errors; its figure is void" >&2
@@ -114,15 +134,15 @@ median() {
 
 is_wanted() { ((${#only[@]} == 0)) || [[ " ${only[*]} " == *" $1 "* ]]; }
 
-write_config
 cargo build --release --locked -p micronotifier-load
 [[ -n ${MICRONOTIFIER_BIN:-} ]] || cargo build --release --locked -p micronotifier
 
-while IFS='|' read -r -u 3 name figure unit has_floor options; do
+while IFS='|' read -r -u 3 name figure unit has_floor options config; do
     [[ -n $name ]] && is_wanted "$name" || continue
+    [[ $config != tls || -f $work/cert.pem ]] || write_certificate
     for ((run = 1; run <= runs; run++)); do
         [[ $has_floor == no ]] || measure "$name" floor "$run" "$figure" "$options"
-        measure "$name" node "$run" "$figure" "$options"
+        measure "$name" node "$run" "$figure" "$options" "$config"
     done
     floor=$(median "$work/$name.floor") node=$(median "$work/$name.node")
     ratio=$(awk -v node="$node" -v floor="$floor" 'BEGIN {if (floor > 0) printf "%.2f", node / floor; else print "-"}')

@@ -75,14 +75,15 @@ fn main() -> ExitCode {
 }
 
 /// Returns each part's instructions, each counted for one of it; nothing where valgrind is missing.
-fn count_all() -> Vec<(&'static str, u64)> {
+fn count_all() -> Vec<(&'static str, u32)> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         println!("no instructions were counted: valgrind is missing");
         return Vec::new();
     }
     let count = |(name, each, _): Part| {
         let rounds = u64::from((MANY - FEW) * each);
-        (name, (collect(name, MANY) - collect(name, FEW)) / rounds)
+        let count = (collect(name, MANY) - collect(name, FEW)) / rounds;
+        (name, u32::try_from(count).unwrap())
     };
     PARTS.into_iter().map(count).collect()
 }
@@ -100,7 +101,7 @@ fn collect(part: &str, rounds: u32) -> u64 {
     collected.and_then(|count| count.trim().parse().ok()).unwrap_or_else(|| panic!("{told}"))
 }
 
-fn write_baseline(counted: &[(&str, u64)]) {
+fn write_baseline(counted: &[(&str, u32)]) {
     let mut text = format!("# instructions, {}\n", std::env::consts::ARCH);
     for (name, count) in counted {
         writeln!(text, "{name} {count}").unwrap();
@@ -109,7 +110,7 @@ fn write_baseline(counted: &[(&str, u64)]) {
 }
 
 /// Tells what was counted beside the baseline, which is of one kind of processor.
-fn compare(counted: &[(&str, u64)]) -> ExitCode {
+fn compare(counted: &[(&str, u32)]) -> ExitCode {
     let text = std::fs::read_to_string(BASELINE).unwrap();
     let mut lines = text.lines();
     let is_ours = lines.next().unwrap().ends_with(std::env::consts::ARCH);
@@ -122,7 +123,7 @@ fn compare(counted: &[(&str, u64)]) -> ExitCode {
     let mut is_broken = false;
     for (name, count) in counted {
         let told = baseline.get(name).map_or("none".to_owned(), |before| {
-            let change = (*count as f64 / before - 1.0) * 100.0;
+            let change = (f64::from(*count) / before - 1.0) * 100.0;
             is_broken |= change > TOLERANCE;
             format!("{before} ({change:+.1} %)")
         });

@@ -26,10 +26,11 @@ pub(crate) struct Crew {
 impl Crew {
     /// Makes room for the couriers of `workers` threads, at least one.
     pub(crate) fn new(workers: usize, apps: &Apps) -> Arc<Self> {
+        let workers = workers.max(1);
         Arc::new(Self {
             clock: Clock::start(),
-            metrics: Arc::new(Metrics::new(apps)),
-            couriers: (0..workers.max(1)).map(|_| OnceLock::new()).collect(),
+            metrics: Arc::new(Metrics::new(apps, workers)),
+            couriers: (0..workers).map(|_| OnceLock::new()).collect(),
             bridge: OnceLock::new(),
             channels: AtomicU64::new(0),
         })

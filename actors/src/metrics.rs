@@ -54,6 +54,21 @@ impl Drop for Alive {
     }
 }
 
+/// A number that its one owner sets.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn set(&self, count: usize) {
+        self.0.store(count as u64, Ordering::Relaxed);
+    }
+
+    /// Returns what was set last.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Everything that is counted in one node.
 #[derive(Debug)]
 pub struct Metrics {
@@ -62,6 +77,8 @@ pub struct Metrics {
     /// How late the event loops of the workers were, looked at four times a second in each: what a socket
     /// waits for its turn.
     pub loop_lag: Delays,
+    /// What the tables hold, by worker.
+    pub tables: Vec<Tables>,
     apps: HashMap<AppId, Arc<AppMetrics>>,
 }
 
@@ -78,6 +95,33 @@ pub struct LiveActors {
     pub registries: Living,
     /// One for each worker thread.
     pub users: Living,
+}
+
+/// What the tables of one worker hold: nothing, once every client is gone and every wait is over.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// Connections on the desk.
+    pub seats: Gauge,
+    /// Connections that the desk finds by their id.
+    pub sockets: Gauge,
+    /// Channels that the desk knows subscribers of.
+    pub audiences: Gauge,
+    /// Subscriptions, user channels included.
+    pub subscriptions: Gauge,
+    /// Moments at which sessions want to be woken; of a connection that has ended until then.
+    pub deadlines: Gauge,
+    /// Sockets that take nothing, or are about to be closed.
+    pub watched: Gauge,
+    /// Bytes that wait for these.
+    pub outbox_bytes: Gauge,
+    /// Channels that the registry has.
+    pub channels: Gauge,
+    /// Connections that are signed in.
+    pub signed_in: Gauge,
+    /// Users who are online, or are not yet told to have gone.
+    pub users: Gauge,
+    /// Users who are watched.
+    pub watched_users: Gauge,
 }
 
 /// What is counted for one application.
@@ -205,11 +249,12 @@ fn milliseconds(count: u16) -> Duration {
 }
 
 impl Metrics {
-    /// Starts at nothing, with a place for each application.
-    pub(crate) fn new(apps: &Apps) -> Self {
+    /// Starts at nothing, with a place for each application and each worker.
+    pub(crate) fn new(apps: &Apps, workers: usize) -> Self {
         Self {
             actors: LiveActors::default(),
             loop_lag: Delays::default(),
+            tables: (0..workers).map(|_| Tables::default()).collect(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
         }
     }

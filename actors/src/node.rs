@@ -78,9 +78,9 @@ impl NodeHandle {
         let index = self.shared.next_worker();
         let worker = u16::try_from(index).map_err(|_| NodeError::Stopped)?;
         let desk = Desk::new(worker, crew.clock(), limits.clone(), Arc::clone(crew.metrics()));
-        let users = Users::new(Arc::clone(registries), crew, limits.offline_delay);
+        let users = Users::new(index, Arc::clone(registries), crew, limits.offline_delay);
         let attached = crew.set_courier(index, Courier::start_beside(&desk))
-            && registries.set(index, Registry::new(Arc::clone(crew)).start())
+            && registries.set(index, Registry::new(index, Arc::clone(crew)).start())
             && self.shared.set_users(index, users.start());
         if attached {
             Ok(Worker::new(desk, Arc::clone(&self.shared)))

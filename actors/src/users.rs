@@ -17,11 +17,14 @@ use crate::config::App;
 use crate::crew::Crew;
 use crate::door::Place;
 use crate::lifeline::vital;
-use crate::metrics::Alive;
+use crate::metrics::{Alive, Metrics};
 use crate::protocol::{AppId, ChannelKey, ChannelName, Frame, SocketId, UserId};
 use crate::registry::Registries;
 use crate::seat::Seat;
 use crate::session::effect::SignIn;
+
+/// How often it says how full its tables are.
+const TELL: Duration = Duration::from_secs(1);
 
 // === Commands ===
 
@@ -47,6 +50,8 @@ pub(crate) struct Exit {
 
 /// See the module.
 pub(crate) struct Users {
+    worker: usize,
+    metrics: Arc<Metrics>,
     registries: Arc<Registries>,
     offline_delay: Duration,
     realms: HashMap<AppId, Realm>,
@@ -71,9 +76,27 @@ struct Watcher {
 }
 
 impl Users {
-    pub(crate) fn new(registries: Arc<Registries>, crew: &Crew, offline_delay: Duration) -> Self {
-        let alive = crew.metrics().actors.users.enter();
-        Self { registries, offline_delay, realms: HashMap::new(), _alive: alive }
+    pub(crate) fn new(
+        worker: usize,
+        registries: Arc<Registries>,
+        crew: &Crew,
+        offline_delay: Duration,
+    ) -> Self {
+        let metrics = Arc::clone(crew.metrics());
+        let alive = metrics.actors.users.enter();
+        let realms = HashMap::new();
+        Self { worker, metrics, registries, offline_delay, realms, _alive: alive }
+    }
+
+    /// Says how full its tables are.
+    fn tell_tables(&self) {
+        let Some(tables) = self.metrics.tables.get(self.worker) else {
+            return;
+        };
+        let sum = |count: fn(&Realm) -> usize| self.realms.values().map(count).sum();
+        tables.signed_in.set(sum(|realm| realm.signed_in.len()));
+        tables.users.set(sum(|realm| realm.connections.len()));
+        tables.watched_users.set(sum(|realm| realm.watchers.len()));
     }
 
     fn to_user(&self, app: &Arc<App>, user: &UserId, command: Command) {
@@ -213,6 +236,10 @@ impl Realm {
 
 impl Actor for Users {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(TELL, |users, _| users.tell_tables());
+    }
 }
 
 // === Handlers ===

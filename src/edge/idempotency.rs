@@ -164,6 +164,15 @@ impl Idempotency {
         })
     }
 
+    /// Forgets what has expired, and returns how many keys are left.
+    pub fn keys(&self, now: Moment) -> usize {
+        let keys_left = |keys: &mut Keys| {
+            keys.forget_expired(now);
+            keys.by_age.len()
+        };
+        self.lock().apps.values_mut().map(keys_left).sum()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -307,6 +316,7 @@ mod tests {
         let other_app =
             store.ask(&AppId::new("2"), &"k".into(), Fingerprint::of("events", b"body"), at(1));
         assert!(matches!(other_app, Known::New(_)));
+        assert_eq!((store.keys(at(119)), store.keys(at(120))), (2, 1), "the other one is younger");
         assert!(matches!(ask(&store, "k", "body", at(120)), Known::New(_)));
     }
 

@@ -92,6 +92,31 @@ fn check_122_how_late_the_event_loops_were_is_told() {
 }
 
 #[test]
+fn tables_tell_what_they_hold_and_are_empty_when_everybody_has_gone() {
+    let node = node("");
+    let entries = |table: &str, count: u64| {
+        format!("micronotifier_table_entries{{table=\"{table}\"}} {count}")
+    };
+    let mut sockets = [node.connect(MAIN), node.connect(MAIN)];
+    for socket in &mut sockets {
+        socket.subscribe("shared");
+    }
+    sockets[0].subscribe("own");
+    for (table, count) in [("subscriptions", 3), ("channels", 2), ("seats", 2), ("sockets", 2)] {
+        wait_for(&node, &entries(table, count));
+    }
+    let text = get(&node, "/metrics", "").text();
+    assert!(!text.lines().any(|line| line == entries("deadlines", 0)), "{text}");
+
+    drop(sockets);
+    let tables = ["seats", "sockets", "audiences", "subscriptions", "watched_sockets", "channels"];
+    for table in tables {
+        wait_for(&node, &entries(table, 0));
+    }
+    wait_for(&node, "micronotifier_outbox_bytes 0");
+}
+
+#[test]
 fn check_122_soketi_names_are_told_on_both_ports_in_its_mode() {
     let node = start("", |config| {
         config.edge.compatibility = Compatibility::Soketi;

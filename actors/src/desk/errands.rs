@@ -172,6 +172,7 @@ impl Desk {
         outbox.command_answered();
         if self.members.borrow_mut().entry(channel).or_default().insert(seat.slot) {
             outbox.channels.borrow_mut().push(channel);
+            self.subscriptions.set(self.subscriptions.get() + 1);
         }
         self.push_all(&outbox, replies);
     }

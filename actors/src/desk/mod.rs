@@ -50,6 +50,7 @@ pub struct Desk {
     /// Weak: a connection that has ended must not keep its socket open until the next tick.
     watched: RefCell<Vec<Weak<Outbox>>>,
     wheel: RefCell<Wheel>,
+    subscriptions: Cell<usize>,
     tick: Cell<Tick>,
     spare: Spare,
 }
@@ -74,6 +75,7 @@ impl Desk {
             dirty: RefCell::default(),
             watched: RefCell::default(),
             wheel: RefCell::default(),
+            subscriptions: Cell::new(0),
             tick: Cell::new(0),
             spare: Spare::default(),
         })
@@ -180,6 +182,7 @@ impl Desk {
         self.tick.set(wheel::tick_of(now));
         self.wake_due();
         self.judge_watched();
+        self.tell_tables();
     }
 
     fn wake_due(&self) {
@@ -225,6 +228,22 @@ impl Desk {
         }
     }
 
+    /// Says how full its tables are.
+    fn tell_tables(&self) {
+        let Some(tables) = self.metrics.tables.get(usize::from(self.worker)) else {
+            return;
+        };
+        tables.seats.set(self.outboxes.borrow().len());
+        tables.sockets.set(self.by_socket.borrow().len());
+        tables.audiences.set(self.members.borrow().len());
+        tables.subscriptions.set(self.subscriptions.get());
+        tables.deadlines.set(self.wheel.borrow().len());
+        let watched = self.watched.borrow();
+        tables.watched.set(watched.len());
+        let waiting = watched.iter().filter_map(Weak::upgrade).map(|outbox| outbox.bytes());
+        tables.outbox_bytes.set(waiting.sum());
+    }
+
     fn evict(&self, outbox: &Rc<Outbox>) {
         outbox.metrics().evictions.add(1);
         log::debug!(socket:% = outbox.socket(), bytes = outbox.bytes(); "closing a client that does not read");
@@ -247,7 +266,9 @@ impl Desk {
     fn remove_member(&self, channel: ChannelId, slot: u32) {
         let mut channels = self.members.borrow_mut();
         if let Some(members) = channels.get_mut(&channel) {
-            members.swap_remove(&slot);
+            if members.swap_remove(&slot) {
+                self.subscriptions.set(self.subscriptions.get() - 1);
+            }
             if members.is_empty() {
                 channels.remove(&channel);
             }

@@ -12,20 +12,31 @@ pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// Wishes by the tick at which they are due. A session that has ended leaves its wish behind until then.
 #[derive(Debug, Default)]
-pub(super) struct Wheel(BTreeMap<Tick, Vec<(u32, SocketId)>>);
+pub(super) struct Wheel {
+    by_tick: BTreeMap<Tick, Vec<(u32, SocketId)>>,
+    wishes: usize,
+}
 
 impl Wheel {
     /// Notes that the session in a slot wants to be woken at the first tick from a moment on, never before.
     pub(super) fn add(&mut self, moment: Moment, slot: u32, socket: SocketId) {
         let due = moment.elapsed().as_nanos().div_ceil(TICK.as_nanos());
         let due = Tick::try_from(due).unwrap_or(Tick::MAX);
-        self.0.entry(due).or_default().push((slot, socket));
+        self.by_tick.entry(due).or_default().push((slot, socket));
+        self.wishes += 1;
     }
 
     /// Takes out who is due by a tick; `None` when nobody is left that is.
     pub(super) fn take_due(&mut self, now: Tick) -> Option<Vec<(u32, SocketId)>> {
-        let first = self.0.first_entry()?;
-        (*first.key() <= now).then(|| first.remove())
+        let first = self.by_tick.first_entry()?;
+        let due = (*first.key() <= now).then(|| first.remove())?;
+        self.wishes -= due.len();
+        Some(due)
+    }
+
+    /// Returns how many wishes there are.
+    pub(super) fn len(&self) -> usize {
+        self.wishes
     }
 }
 
@@ -54,6 +65,7 @@ mod tests {
             let woken = woken.map(|tick| u64::from(tick) * 250);
             assert!(woken.is_some_and(|moment| moment >= wish && moment < wish + 250), "{wish}");
             assert!(wheel.take_due(Tick::MAX).is_none());
+            assert_eq!(wheel.len(), 0);
         }
     }
 }

@@ -40,6 +40,7 @@ pub(crate) struct DescribeAll {
 
 /// See the module.
 pub(crate) struct Registry {
+    worker: usize,
     crew: Arc<Crew>,
     channels: HashMap<ChannelKey, Entry, foldhash::quality::RandomState>,
     _alive: Alive,
@@ -53,8 +54,9 @@ struct Entry {
 }
 
 impl Registry {
-    pub(crate) fn new(crew: Arc<Crew>) -> Self {
+    pub(crate) fn new(worker: usize, crew: Arc<Crew>) -> Self {
         Self {
+            worker,
             _alive: crew.metrics().actors.registries.enter(),
             crew,
             channels: HashMap::default(),
@@ -86,6 +88,14 @@ impl Registry {
             bridge.follow(key.clone(), id);
         }
         self.channels.insert(key, Entry { channel, id, sent: 0 });
+        self.tell_channels();
+    }
+
+    /// Says how many channels it has.
+    fn tell_channels(&self) {
+        if let Some(tables) = self.crew.metrics().tables.get(self.worker) {
+            tables.channels.set(self.channels.len());
+        }
     }
 
     fn describe_all(&mut self, all: DescribeAll) {
@@ -112,6 +122,7 @@ impl Registry {
         if entry.is_some_and(is_due)
             && let Some(entry) = self.channels.remove(&ended.key)
         {
+            self.tell_channels();
             post(&entry.channel, Retire);
             if let Some(bridge) = self.crew.bridge() {
                 bridge.unfollow(ended.key);

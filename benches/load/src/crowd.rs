@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
 use socket2::{Domain, Socket, Type};
 
+use crate::link::{self, Link};
 use crate::options::Options;
 use crate::subscriber::{Stage, Subscriber};
 use crate::tally::Tally;
@@ -30,6 +33,7 @@ pub(crate) struct Crowd {
     /// Who never reads.
     stalled: Vec<bool>,
     parallel: usize,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) target: Target,
     pub(crate) poll: Poll,
     pub(crate) events: Events,
@@ -49,6 +53,7 @@ impl Crowd {
             wanted: options.connections,
             stalled: (0..options.connections).map(|index| options.is_stalled(index)).collect(),
             parallel: options.parallel,
+            tls: options.authority.as_deref().map(link::tls_config).transpose()?,
             target: Target::new(options),
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS),
@@ -70,14 +75,28 @@ impl Crowd {
             {
                 self.add_one()?;
             }
-            self.wait(Duration::from_millis(200))?;
-            let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-            for event in &events {
-                self.pump(event.token().0);
-            }
-            self.events = events;
+            self.turn(Duration::from_millis(200))?;
         }
         Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// Lets everybody answer what comes, for as long as that.
+    pub(crate) fn rest(&mut self, length: Duration) -> io::Result<()> {
+        let start = Instant::now();
+        while let Some(left) = length.checked_sub(start.elapsed()) {
+            self.turn(left)?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, at_most: Duration) -> io::Result<()> {
+        self.wait(at_most)?;
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            self.pump(event.token().0);
+        }
+        self.events = events;
+        Ok(())
     }
 
     /// Waits for sockets; what they want is in `events` then.
@@ -119,20 +138,27 @@ impl Crowd {
 
     fn add_one(&mut self) -> io::Result<()> {
         let index = self.subscribers.len();
-        let Some(address) = self.addresses.iter().cycle().nth(index % self.addresses.len().max(1))
+        let (link, handshake) = self.link(index, index)?;
+        let channel = index % self.target.channels;
+        self.subscribers.push(Subscriber::new(link, handshake, channel));
+        Ok(())
+    }
+
+    /// Begins the connection of the client of a number, and returns it with the upgrade to ask for.
+    pub(crate) fn link(&self, number: usize, token: usize) -> io::Result<(Link, Vec<u8>)> {
+        let Some(address) = self.addresses.iter().cycle().nth(number % self.addresses.len().max(1))
         else {
             return Err(io::Error::other("no server is named"));
         };
-        let is_stalled = self.stalled.get(index).copied().unwrap_or_default();
-        let mut socket = connect(*address, index, is_stalled)?;
+        let is_stalled = self.stalled.get(number).copied().unwrap_or_default();
+        let mut socket = connect(*address, token, is_stalled)?;
         self.poll.registry().register(
             &mut socket,
-            Token(index),
+            Token(token),
             Interest::READABLE | Interest::WRITABLE,
         )?;
-        let (handshake, channel) = (self.target.handshake(*address), index % self.target.channels);
-        self.subscribers.push(Subscriber::new(socket, handshake, channel));
-        Ok(())
+        let link = Link::new(socket, *address, self.tls.as_ref())?;
+        Ok((link, self.target.handshake(*address)))
     }
 }
 

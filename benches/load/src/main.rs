@@ -15,8 +15,10 @@
 )]
 
 mod answer;
+mod churn;
 mod crowd;
 mod frame;
+mod link;
 mod options;
 mod probe;
 mod publisher;
@@ -29,11 +31,11 @@ mod usage;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::thread::sleep;
 use std::time::Duration;
 
 use clap::Parser as _;
 
+use churn::Churn;
 use crowd::Crowd;
 use options::{Mode, Options};
 use report::Report;
@@ -57,13 +59,17 @@ fn main() -> ExitCode {
 fn measure(options: &Options) -> io::Result<Report> {
     let before = Usage::of(&options.pids)?;
     let mut crowd = Crowd::new(options)?;
+    if options.mode == Mode::Churn {
+        return Ok(Report::Churn(Churn::new(options, crowd)?.run(before)?));
+    }
     let connect_seconds = crowd.connect()?;
-    sleep(REST);
+    crowd.rest(REST)?;
     let connected = Usage::of(&options.pids)?;
     if options.mode == Mode::Idle {
-        sleep(Duration::from_secs(options.seconds));
+        crowd.tally.heartbeats = 0;
+        crowd.rest(Duration::from_secs(options.seconds))?;
         let idle = Usage::of(&options.pids)?;
-        return Ok(Report::idle(&crowd, connect_seconds, before, connected, idle));
+        return Ok(Report::idle(options, &crowd, connect_seconds, before, connected, idle));
     }
     let measured = Run::new(options, &mut crowd)?.measure()?;
     Ok(Report::load(options, &crowd, &measured, connect_seconds, before, connected))

@@ -1,6 +1,7 @@
 //! What is to be measured: the command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
@@ -58,7 +59,7 @@ pub(crate) struct Options {
     /// Events that may be on their way to one channel; client events: 64 times that, in all
     #[arg(long, default_value_t = 8)]
     pub(crate) window: u64,
-    /// Events per second; 0 = as fast as they are delivered
+    /// Events per second; 0 = as fast as they are delivered. With churn: guests per second
     #[arg(long, default_value_t = 0)]
     pub(crate) rate: u64,
     /// Of 100 sockets, how many never read once they are subscribed; theirs are not counted as deliveries
@@ -70,6 +71,15 @@ pub(crate) struct Options {
     /// Handshakes at once
     #[arg(long, default_value_t = 200, value_parser = at_least_one)]
     pub(crate) parallel: usize,
+    /// Speak TLS to the servers, which are believed by the certificates of this PEM file
+    #[arg(long = "ca")]
+    pub(crate) authority: Option<PathBuf>,
+    /// Churn: seconds that a guest stays, in the mean
+    #[arg(long, default_value_t = 10)]
+    pub(crate) stay: u64,
+    /// Churn: signed triggers per second, to two channels each
+    #[arg(long, default_value_t = 50)]
+    pub(crate) triggers: u64,
 }
 
 /// Kind of work.
@@ -81,6 +91,8 @@ pub(crate) enum Mode {
     Client,
     /// Connect, subscribe, and be quiet
     Idle,
+    /// Come, join a few channels, and go, while triggers go on
+    Churn,
 }
 
 impl Mode {
@@ -89,6 +101,7 @@ impl Mode {
             Self::Fanout => "fanout",
             Self::Client => "client",
             Self::Idle => "idle",
+            Self::Churn => "churn",
         }
     }
 }

@@ -1,13 +1,16 @@
 //! A backend: sends triggers over one connection, the next when the last is answered.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustls::ClientConfig;
 
 use crate::answer::Answer;
+use crate::link::Link;
 use crate::tally::{Tally, latencies};
 
 /// How much of a refusal is kept.
@@ -30,7 +33,8 @@ impl Outcome {
 pub(crate) struct Publisher {
     address: SocketAddr,
     token: Token,
-    socket: TcpStream,
+    tls: Option<Arc<ClientConfig>>,
+    socket: Link,
     unread: Vec<u8>,
     unsent: Vec<u8>,
     /// When the trigger left that is not answered yet.
@@ -38,11 +42,18 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<Self> {
+    pub(crate) fn new(
+        address: SocketAddr,
+        token: Token,
+        registry: &Registry,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Self> {
+        let socket = Link::new(connect(address, token, registry)?, address, tls.as_ref())?;
         Ok(Self {
             address,
             token,
-            socket: connect(address, token, registry)?,
+            tls,
+            socket,
             unread: Vec::new(),
             unsent: Vec::new(),
             waiting_since: None,
@@ -108,18 +119,19 @@ impl Publisher {
     }
 
     fn write(&mut self) {
+        // a socket that is not connected yet, or no more, is waited for or read to its end
         if self.unsent.is_empty() {
+            drop(self.socket.flush());
             return;
         }
-        // a socket that is not connected yet, or no more, is waited for or read to its end
         if let Ok(count) = self.socket.write(&self.unsent) {
             self.unsent.drain(..count);
         }
     }
 
     fn reopen(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(&mut self.socket)?;
-        *self = Self::new(self.address, self.token, registry)?;
+        registry.deregister(self.socket.socket_mut())?;
+        *self = Self::new(self.address, self.token, registry, self.tls.take())?;
         Ok(())
     }
 }

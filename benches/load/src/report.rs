@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::churn::Stays;
 use crate::crowd::Crowd;
 use crate::options::Options;
 use crate::run::Measured;
 use crate::usage::Usage;
 
-const KIB_PER_MIB: f64 = 1024.0;
+pub(crate) const KIB_PER_MIB: f64 = 1024.0;
 const BYTES_PER_MIB: f64 = 1_048_576.0;
 
 #[derive(Serialize)]
@@ -19,6 +20,7 @@ const BYTES_PER_MIB: f64 = 1_048_576.0;
 pub(crate) enum Report {
     Idle(Idle),
     Load(Load),
+    Churn(Stays),
 }
 
 /// Figures of sockets that are subscribed and quiet.
@@ -32,6 +34,9 @@ pub(crate) struct Idle {
     rss_before_mib: f64,
     rss_after_mib: f64,
     kib_per_conn: f64,
+    server_cpu_cores: f64,
+    heartbeats: u64,
+    server_cpu_us_per_heartbeat: f64,
     errs: BTreeMap<String, u64>,
 }
 
@@ -70,12 +75,16 @@ pub(crate) struct Load {
 
 impl Report {
     pub(crate) fn idle(
+        options: &Options,
         crowd: &Crowd,
         connect_seconds: f64,
         before: Usage,
         connected: Usage,
         idle: Usage,
     ) -> Self {
+        let (seconds, heartbeats) = (options.seconds, crowd.tally.heartbeats);
+        let idle_cpu = idle.seconds() - connected.seconds();
+        let per_heartbeat = if heartbeats > 0 { per(idle_cpu * 1e6, heartbeats) } else { 0.0 };
         let connect_cpu = connected.seconds() - before.seconds();
         Self::Idle(Idle {
             mode: "idle",
@@ -86,6 +95,9 @@ impl Report {
             rss_before_mib: round(before.resident as f64 / KIB_PER_MIB, 1),
             rss_after_mib: round(idle.resident as f64 / KIB_PER_MIB, 1),
             kib_per_conn: memory_per_connection(crowd, before, idle),
+            server_cpu_cores: round(per(idle_cpu, seconds), 4),
+            heartbeats,
+            server_cpu_us_per_heartbeat: round(per_heartbeat, 1),
             errs: crowd.tally.errors.clone(),
         })
     }
@@ -154,7 +166,7 @@ fn microseconds(latency: &Histogram<u64>, quantile: f64) -> u64 {
     latency.value_at_quantile(quantile) / 1000
 }
 
-fn round(figure: f64, digits: i32) -> f64 {
+pub(crate) fn round(figure: f64, digits: i32) -> f64 {
     let shift = 10_f64.powi(digits);
     (figure * shift).round() / shift
 }

@@ -15,7 +15,7 @@ use crate::tally::{Backlog, latencies};
 use crate::usage::Usage;
 
 /// Tokens of publishers begin here, behind those of subscribers.
-const FIRST_PUBLISHER: usize = 1_000_000_000;
+pub(crate) const FIRST_PUBLISHER: usize = 1_000_000_000;
 /// Client events sent before sockets are looked at again.
 const BURST: usize = 256;
 /// In a closed loop of client events, deliveries that may be outstanding for each event of the window.
@@ -62,7 +62,12 @@ impl<'c> Run<'c> {
             let addresses = options.publish_addresses().iter().cycle();
             for (index, address) in addresses.take(options.publishers).enumerate() {
                 let token = Token(FIRST_PUBLISHER + index);
-                publishers.push(Publisher::new(*address, token, crowd.poll.registry())?);
+                publishers.push(Publisher::new(
+                    *address,
+                    token,
+                    crowd.poll.registry(),
+                    crowd.tls.clone(),
+                )?);
             }
         }
         Ok(Self {
@@ -111,7 +116,7 @@ impl<'c> Run<'c> {
             };
             match self.options.mode {
                 Mode::Client => self.send_client_events(due),
-                Mode::Fanout | Mode::Idle => self.send_triggers(due),
+                Mode::Fanout | Mode::Idle | Mode::Churn => self.send_triggers(due),
             }
             self.crowd.wait(if self.options.rate > 0 {
                 Duration::from_micros(500)
@@ -158,7 +163,7 @@ impl<'c> Run<'c> {
                 tally.now(),
                 self.filler
             );
-            publisher.send(target.trigger(&body), tally.now());
+            publisher.send(target.trigger(&body, ""), tally.now());
             self.published += 1;
             self.backlog.expect(subscribers);
         }

@@ -1,13 +1,12 @@
 //! One client: handshake, one subscription, then it counts what arrives.
 
-use std::io::{self, Read as _, Write as _};
-
-use memchr::memmem::find;
-use mio::net::TcpStream;
+use std::io;
 
 use crate::frame::{self, Received};
+use crate::link::Link;
 use crate::tally::Tally;
 use crate::target::Target;
+use memchr::memmem::find;
 
 /// How much of an error frame is kept.
 const ERROR_BYTES: usize = 160;
@@ -28,7 +27,7 @@ pub(crate) enum Stage {
 }
 
 pub(crate) struct Subscriber {
-    socket: TcpStream,
+    socket: Link,
     /// The beginning of a frame that is not whole.
     unread: Vec<u8>,
     unsent: Vec<u8>,
@@ -43,7 +42,7 @@ pub(crate) struct Subscriber {
 struct Over;
 
 impl Subscriber {
-    pub(crate) fn new(socket: TcpStream, handshake: Vec<u8>, channel: usize) -> Self {
+    pub(crate) fn new(socket: Link, handshake: Vec<u8>, channel: usize) -> Self {
         Self {
             socket,
             unread: Vec::new(),
@@ -84,7 +83,7 @@ impl Subscriber {
 
     fn write(&mut self) -> io::Result<()> {
         if self.unsent.is_empty() {
-            return Ok(());
+            return self.socket.flush();
         }
         match self.socket.write(&self.unsent) {
             Ok(count) => {
@@ -116,7 +115,7 @@ impl Subscriber {
                 joined.extend_from_slice(fresh);
                 self.unread = self.take_in(&joined, target, tally)?.to_vec();
             }
-            if count < buffer.len() {
+            if self.socket.is_drained(count, buffer.len()) {
                 return Ok(());
             }
         }
@@ -184,6 +183,7 @@ impl Subscriber {
             let digits = payload.get(mark + 2..).unwrap_or_default();
             tally.deliver(leading_number(digits));
         } else if find(payload, b"pusher:ping").is_some() {
+            tally.heartbeats += 1;
             self.unsent.extend(frame::text(br#"{"event":"pusher:pong","data":{}}"#));
         } else if find(payload, b"pusher:error").is_some() {
             tally.error(beginning(payload, ERROR_BYTES));
@@ -191,18 +191,20 @@ impl Subscriber {
     }
 }
 
-fn leading_number(text: &[u8]) -> u64 {
+/// Returns the number that a text begins with.
+pub(crate) fn leading_number(text: &[u8]) -> u64 {
     text.iter()
         .take_while(|byte| byte.is_ascii_digit())
         .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
 }
 
-fn beginning(bytes: &[u8], count: usize) -> String {
+/// Returns the first bytes of something that may not be text.
+pub(crate) fn beginning(bytes: &[u8], count: usize) -> String {
     String::from_utf8_lossy(bytes.get(..count).unwrap_or(bytes)).into_owned()
 }
 
 /// Returns the id in `pusher:connection_established`, whichever way its data is escaped.
-fn socket_id(payload: &[u8]) -> String {
+pub(crate) fn socket_id(payload: &[u8]) -> String {
     let name = find(payload, b"socket_id").unwrap_or(payload.len());
     payload
         .iter()

@@ -13,6 +13,8 @@ pub(crate) struct Tally {
     origin: Instant,
     pub(crate) delivered: u64,
     pub(crate) bytes_in: u64,
+    /// Pings of the protocol that were answered.
+    pub(crate) heartbeats: u64,
     /// The warm-up is over: latencies count.
     pub(crate) measuring: bool,
     pub(crate) latency: Histogram<u64>,
@@ -25,6 +27,7 @@ impl Tally {
             origin: Instant::now(),
             delivered: 0,
             bytes_in: 0,
+            heartbeats: 0,
             measuring: false,
             latency: latencies()?,
             errors: BTreeMap::new(),

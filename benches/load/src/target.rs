@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
+use serde_json::json;
 use sha2::Sha256;
 
 use crate::options::Options;
@@ -66,8 +67,27 @@ impl Target {
         format!(r#"{{"event":"pusher:subscribe","data":{{"channel":"{channel}"{auth}}}}}"#)
     }
 
-    /// Returns a signed trigger as an HTTP request.
-    pub(crate) fn trigger(&self, body: &str) -> Vec<u8> {
+    /// Returns the message with which a socket joins a presence channel as a user.
+    pub(crate) fn subscribe_member(&self, socket_id: &str, channel: &str, user: &str) -> String {
+        let member = json!({"user_id": user, "user_info": {"name": user}}).to_string();
+        let auth = self.auth(&format!("{socket_id}:{channel}:{member}"));
+        let data = json!({"channel": channel, "auth": auth, "channel_data": member});
+        json!({"event": "pusher:subscribe", "data": data}).to_string()
+    }
+
+    /// Returns the message with which a socket signs in.
+    pub(crate) fn sign_in(&self, socket_id: &str, user: &str, watched: &[String]) -> String {
+        let user = json!({"id": user, "watchlist": watched}).to_string();
+        let auth = self.auth(&format!("{socket_id}::user::{user}"));
+        json!({"event": "pusher:signin", "data": {"auth": auth, "user_data": user}}).to_string()
+    }
+
+    fn auth(&self, text: &str) -> String {
+        format!("{}:{}", self.key, self.sign(text))
+    }
+
+    /// Returns a signed trigger as an HTTP request, with further header lines.
+    pub(crate) fn trigger(&self, body: &str, headers: &str) -> Vec<u8> {
         let Self { app, key, .. } = self;
         let digest = hex::encode(Md5::digest(body.as_bytes()));
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -77,7 +97,7 @@ impl Target {
         let length = body.len();
         format!(
             "POST /apps/{app}/events?{query}&auth_signature={signature} HTTP/1.1\r\n\
-             Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+             Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         )
         .into_bytes()
     }

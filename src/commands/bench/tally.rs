@@ -135,7 +135,7 @@ pub(super) fn count(causes: &mut Causes, cause: String, times: u64) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
     use super::super::ledger::{Deliveries, Ledger, Stream};
     use super::*;

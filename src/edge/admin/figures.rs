@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use micronotifier_actors::metrics::{AppMetrics, Delays, LiveActors, Outcomes};
+use micronotifier_actors::metrics::{AppMetrics, Delays, LiveActors, Outcomes, Tables};
 use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
 use super::process::Process;
 use super::readiness;
+use crate::edge::EdgeState;
 use crate::logging;
 
 /// One application's id and what is counted for it.
@@ -89,10 +90,28 @@ const PER_APP: [PerApp; 12] = [
     ),
 ];
 
+/// What is told of the tables of all workers together: its name, and where it is read.
+type Table = (&'static str, fn(&Tables) -> u64);
+
+const TABLES: [Table; 10] = [
+    ("seats", |tables| tables.seats.get()),
+    ("sockets", |tables| tables.sockets.get()),
+    ("audiences", |tables| tables.audiences.get()),
+    ("subscriptions", |tables| tables.subscriptions.get()),
+    ("deadlines", |tables| tables.deadlines.get()),
+    ("watched_sockets", |tables| tables.watched.get()),
+    ("channels", |tables| tables.channels.get()),
+    ("signed_in", |tables| tables.signed_in.get()),
+    ("users", |tables| tables.users.get()),
+    ("watched_users", |tables| tables.watched_users.get()),
+];
+
 /// Writes all metrics of the node and its process.
-pub(super) fn expose(node: &NodeHandle) -> String {
+pub(super) fn expose(edge: &EdgeState) -> String {
+    let node = &edge.node;
     let mut exposition = Exposition::default();
     expose_node(&mut exposition, node);
+    expose_tables(&mut exposition, edge);
     let apps = counted(node);
     for (name, kind, help, read) in PER_APP {
         let mut family = exposition.family(name, kind, help);
@@ -179,6 +198,25 @@ fn expose_lag(exposition: &mut Exposition, lag: &Delays) {
     }
     family.part("_sum", &[], lag.sum().as_secs_f64());
     family.part("_count", &[], count);
+}
+
+fn expose_tables(exposition: &mut Exposition, edge: &EdgeState) {
+    let tables = &edge.node.metrics().tables;
+    let sum = |read: fn(&Tables) -> u64| tables.iter().map(read).sum::<u64>();
+    let help = "What the tables of all workers hold, or held at most a second ago.";
+    let mut family = exposition.family("micronotifier_table_entries", Kind::Gauge, help);
+    for (table, read) in TABLES {
+        family.value(&[("table", table)], sum(read));
+    }
+    let keys = edge.idempotency.keys(edge.clock.now());
+    family.value(&[("table", "idempotency_keys")], keys);
+    exposition
+        .family(
+            "micronotifier_outbox_bytes",
+            Kind::Gauge,
+            "Bytes of data that wait for sockets that take nothing.",
+        )
+        .value(&[], sum(|tables| tables.outbox_bytes.get()));
 }
 
 fn expose_queues(exposition: &mut Exposition, node: &NodeHandle) {

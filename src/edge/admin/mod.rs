@@ -126,7 +126,7 @@ impl Operator {
             Endpoint::Health => HttpResponse::Ok().json(serde_json::json!({"status": "ok"})),
             Endpoint::Ready => readiness::answer(&edge.node),
             Endpoint::Metrics => {
-                let mut text = figures::expose(&edge.node);
+                let mut text = figures::expose(edge);
                 if edge.edge.compatibility == Compatibility::Soketi {
                     text.push_str(&soketi::expose(edge));
                 }

@@ -110,6 +110,9 @@ async fn metrics_are_in_the_text_format() {
         "micronotifier_worker_loop_lag_seconds_bucket{le=\"+Inf\"} 0",
         "micronotifier_worker_loop_lag_seconds_sum 0",
         "micronotifier_worker_loop_lag_seconds_count 0",
+        "micronotifier_table_entries{table=\"signed_in\"} 0",
+        "micronotifier_table_entries{table=\"idempotency_keys\"} 0",
+        "micronotifier_outbox_bytes 0",
     ] {
         assert!(text.lines().any(|told| told == line), "{line}\n{text}");
     }
