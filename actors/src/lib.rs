@@ -76,6 +76,7 @@ pub mod metrics;
 mod node;
 mod outbox;
 pub mod protocol;
+pub mod redis;
 mod registry;
 mod seat;
 pub mod session;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use micronotifier::config::{
     EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig,
 };
+use micronotifier::{RunningServer, ServeError};
 use micronotifier_actors::Node;
 use micronotifier_actors::bridge::loopback::Hub;
 use micronotifier_actors::config::NodeConfig;
@@ -48,6 +49,7 @@ fn configuration() -> ServerConfig {
         edge: EdgeConfig::default(),
         socket: SocketConfig::default(),
         http: HttpConfig::default(),
+        redis: None,
         log: LogConfig { format: LogFormat::Text, level: log::LevelFilter::Off },
     }
 }
@@ -64,9 +66,21 @@ impl TestNode {
         Self::start_with(adjust, move |config| Node::start_with(config, |sink| hub.connect(sink)))
     }
 
+    /// Starts a server as the program does: with a bridge if the configuration has one.
+    pub(crate) fn start_whole(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::start_by(adjust, async |config| micronotifier::serve(config).await)
+    }
+
     fn start_with(
         adjust: impl FnOnce(&mut ServerConfig),
         start: impl FnOnce(NodeConfig) -> Node + Send + 'static,
+    ) -> Self {
+        Self::start_by(adjust, async |config| micronotifier::serve_with(config, start).await)
+    }
+
+    fn start_by(
+        adjust: impl FnOnce(&mut ServerConfig),
+        serve: impl AsyncFnOnce(ServerConfig) -> Result<RunningServer, ServeError> + Send + 'static,
     ) -> Self {
         let mut config = configuration();
         adjust(&mut config);
@@ -74,8 +88,7 @@ impl TestNode {
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                let server = micronotifier::serve_with(config, start).await;
-                let server = server.expect("the server starts");
+                let server = serve(config).await.expect("the server starts");
                 started.send((server.address(), server.admin_address())).expect("the test waits");
                 // An error means that the test is gone, which is a reason to stop as well.
                 stopped.await.ok();
