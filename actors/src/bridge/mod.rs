@@ -88,6 +88,13 @@ pub struct Relay {
     pub(crate) place: Option<Place>,
 }
 
+impl Relay {
+    /// Builds a relay that nobody waits for, that is told to this node too, and that is not remembered.
+    pub fn new(key: ChannelKey, body: Relayed) -> Self {
+        Self { key, body, remember: None, to_self: true, done: None, place: None }
+    }
+}
+
 /// Starts to follow a channel. Answered by [`BridgeEvent::Followed`].
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

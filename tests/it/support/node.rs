@@ -9,9 +9,9 @@ use micronotifier::config::{
     EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig,
 };
 use micronotifier::{RunningServer, ServeError};
-use micronotifier_actors::Node;
 use micronotifier_actors::bridge::loopback::Hub;
 use micronotifier_actors::config::NodeConfig;
+use micronotifier_actors::{Node, NodeHandle};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -20,10 +20,10 @@ use super::stream::Stream;
 use super::{Api, DEADLINE, Socket, unique};
 
 /// A running server.
-#[derive(Debug)]
 pub(crate) struct TestNode {
     address: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+    handle: NodeHandle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -89,19 +89,26 @@ impl TestNode {
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
                 let server = serve(config).await.expect("the server starts");
-                started.send((server.address(), server.admin_address())).expect("the test waits");
+                let addresses = (server.address(), server.admin_address());
+                started.send((addresses, server.node().clone())).expect("the test waits");
                 // An error means that the test is gone, which is a reason to stop as well.
                 stopped.await.ok();
                 server.stop().await;
             });
         });
-        let (address, admin) = addresses.recv_timeout(DEADLINE).expect("the server starts");
-        Self { address, admin, stop: Some(stop), thread: Some(thread) }
+        let ((address, admin), handle) =
+            addresses.recv_timeout(DEADLINE).expect("the server starts");
+        Self { address, admin, handle, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Returns the TCP address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address.expect("a TCP listener")
+    }
+
+    /// Returns a door to the node behind the server.
+    pub(crate) fn handle(&self) -> &NodeHandle {
+        &self.handle
     }
 
     /// Opens a TCP connection.
