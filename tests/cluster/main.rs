@@ -17,9 +17,15 @@ mod delivery;
 mod hostile;
 mod outage;
 mod repair;
+mod secure;
+mod sentinel;
 mod start;
 #[path = "../it/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "shared with the tests of one node, which use all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests of one node, which use all of it"
+)]
 mod support;
 #[path = "support/mod.rs"]
 mod surroundings;

@@ -1,8 +1,11 @@
 //! Redis goes away, stands still, forgets, throws clients out: sockets stay, nothing is doubled, all comes back.
 
+use micronotifier::config::AdminConfig;
 use serde_json::json;
 
 use crate::support::apps::MAIN;
+use crate::support::http::Connection;
+use crate::support::stream::Stream;
 use crate::support::{Socket, TestNode, unique};
 use crate::surroundings::{Redis, node, node_with, until, watch};
 
@@ -205,4 +208,30 @@ fn a_full_redis_refuses_and_nothing_is_delivered() {
     assert_eq!(pair.trigger_status("meanwhile"), 503);
     let _: String = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
     pair.trigger("after");
+}
+
+#[test]
+fn the_operator_is_told_of_the_bridge() {
+    let mut redis = Redis::start();
+    let here = node_with(redis.options(), |config| {
+        let (host, port, token) = ("127.0.0.1".to_owned(), 0, String::new());
+        config.admin = Some(AdminConfig { host, port, token });
+    });
+    let mut operator = Connection::new(Stream::connect(here.admin.unwrap()));
+    let mut ask = |path: &str| {
+        operator.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+    };
+    assert_eq!(ask("/ready").status, 200);
+    let metrics = ask("/metrics").text();
+    for line in [
+        "micronotifier_bridge_whole 1",
+        "micronotifier_bridge_followed_channels 0",
+        "micronotifier_bridge_messages_dropped_total{cause=\"forged\"} 0",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}\n{metrics}");
+    }
+    redis.kill();
+    until("the node is not ready", || ask("/ready").status == 503);
+    assert!(ask("/ready").text().contains("the bridge to the other nodes is broken"));
+    assert_eq!(ask("/health").status, 200, "it lives all the same");
 }

@@ -3,8 +3,9 @@
 //! Where the server is, is asked anew for every connection, and each is checked to be a master's.
 //! A connection speaks RESP3, gives up after fixed times and is never reopened behind anybody's back.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
@@ -233,6 +234,7 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
     };
     let cause = match error.kind() {
         ErrorKind::AuthenticationFailed => format!("it refuses the user or the password ({error})"),
+        _ if error.code() == Some("NOAUTH") => "it asks for a password".to_owned(),
         ErrorKind::Parse => "what answers there is not Redis".to_owned(),
         _ => error.to_string(),
     };
@@ -243,6 +245,7 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
 fn is_untrusted(error: &RedisError) -> bool {
     error
         .source()
+        .and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>())
         .and_then(|source| source.downcast_ref::<io::Error>())
         .is_some_and(|source| source.kind() == io::ErrorKind::InvalidData)
 }

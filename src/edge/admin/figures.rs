@@ -10,7 +10,7 @@ use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
 use super::process::Process;
-use super::readiness;
+use super::{bridge, readiness};
 use crate::logging;
 
 /// One application's id and what is counted for it.
@@ -93,6 +93,9 @@ const PER_APP: [PerApp; 12] = [
 pub(super) fn expose(node: &NodeHandle) -> String {
     let mut exposition = Exposition::default();
     expose_node(&mut exposition, node);
+    if let Some(watch) = node.bridge() {
+        bridge::expose(&mut exposition, watch);
+    }
     let apps = counted(node);
     for (name, kind, help, read) in PER_APP {
         let mut family = exposition.family(name, kind, help);
