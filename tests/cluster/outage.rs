@@ -235,3 +235,25 @@ fn the_operator_is_told_of_the_bridge() {
     assert!(ask("/ready").text().contains("the bridge to the other nodes is broken"));
     assert_eq!(ask("/health").status, 200, "it lives all the same");
 }
+
+#[test]
+fn a_thousand_channels_come_back() {
+    let mut redis = Redis::start();
+    let (here, there) = (node(redis.options()), node(redis.options()));
+    let prefix = unique("thousand");
+    let mut far = there.connect(MAIN);
+    for index in 0..1000 {
+        far.subscribe(&format!("{prefix}-{index}"));
+    }
+    redis.kill();
+    until("the nodes are not ready", || !watch(&here).is_whole() && !watch(&there).is_whole());
+    redis.restart();
+    until("the nodes are ready", || watch(&here).is_whole() && watch(&there).is_whole());
+    let mut api = here.api(MAIN);
+    for index in (0..1000).step_by(37) {
+        let channel = format!("{prefix}-{index}");
+        api.trigger(&channel, "e", "1");
+        far.expect(json!({"event": "e", "channel": channel, "data": "1"}));
+    }
+    assert_eq!(watch(&there).followed.get(), 1000);
+}

@@ -62,11 +62,21 @@ fn what_is_not_redis_is_named() {
 fn an_absent_redis_is_waited_for() {
     let port = free_port();
     let options = RedisOptions::single(local(port));
-    let node = TestNode::start_whole(|config| config.redis = Some(options));
+    let node = TestNode::start(|config| config.redis = Some(options));
     assert!(!watch(&node).is_whole());
     let body = serde_json::json!({"name": "e", "channels": ["absent"], "data": "1"});
     assert_eq!(node.api(MAIN).post("/events", &body).status, 503);
     let _redis = Redis::start_on(port, &[]);
     until("the bridge is whole", || watch(&node).is_whole());
     node.trigger(MAIN, "absent", "e", "1");
+}
+
+#[test]
+fn a_node_that_ends_leaves_no_connection_behind() {
+    let redis = Redis::start();
+    let node = crate::surroundings::node(redis.options());
+    let connected = || redis.command::<String>(&["CLIENT", "LIST"]).lines().count();
+    assert_eq!(connected(), 3, "two of the node, one of the test");
+    drop(node);
+    until("the node's are closed", || connected() == 1);
 }

@@ -94,7 +94,7 @@ struct Envelope<'t> {
     l: bool,
 }
 
-/// What is read before anything else: a later version may have changed all the rest.
+/// What every version has; a later one may have changed all the rest.
 #[derive(Deserialize)]
 struct Versioned {
     v: u32,
@@ -175,12 +175,10 @@ impl Wire {
             return Err(WireError::TooLarge);
         }
         self.verify(text)?;
-        let Versioned { v } = serde_json::from_str(text).map_err(|_| WireError::Malformed)?;
-        if v > VERSION {
-            return Err(WireError::Version);
-        }
-        let envelope: Envelope<'_> =
-            serde_json::from_str(text).map_err(|_| WireError::Malformed)?;
+        let envelope = match serde_json::from_str::<Envelope<'_>>(text) {
+            Ok(envelope) if envelope.v <= VERSION => envelope,
+            _ => return Err(misfit(text)),
+        };
         if envelope.a != key.app.as_str() || envelope.c != key.channel.as_str() {
             return Err(WireError::Misplaced);
         }
@@ -189,16 +187,24 @@ impl Wire {
     }
 
     fn verify(&self, text: &str) -> Result<(), WireError> {
-        let Some(signer) = &self.signer else {
+        let Some(secret) = &self.signer else {
             return Ok(());
         };
-        let signature = text.strip_suffix("\"}").and_then(|text| text.rsplit_once(MAC_FIELD));
-        let (signed, mac) = signature.ok_or(WireError::Forged)?;
-        if signer.verifies(&[signed.as_bytes(), b"}"], mac) {
+        let split = text.strip_suffix("\"}").and_then(|text| text.rsplit_once(MAC_FIELD));
+        let (signed, mac) = split.ok_or(WireError::Forged)?;
+        if secret.verifies(&[signed.as_bytes(), b"}"], mac) {
             Ok(())
         } else {
             Err(WireError::Forged)
         }
+    }
+}
+
+/// Tells a later version from what is no envelope.
+fn misfit(text: &str) -> WireError {
+    match serde_json::from_str(text) {
+        Ok(Versioned { v }) if v > VERSION => WireError::Version,
+        _ => WireError::Malformed,
     }
 }
 

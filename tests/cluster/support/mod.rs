@@ -24,7 +24,7 @@ pub(crate) fn node(options: RedisOptions) -> TestNode {
 
 /// As [`node`], with its configuration changed.
 pub(crate) fn node_with(options: RedisOptions, adjust: impl FnOnce(&mut ServerConfig)) -> TestNode {
-    let node = TestNode::start_whole(|config| {
+    let node = TestNode::start(|config| {
         config.redis = Some(options);
         adjust(config);
     });

@@ -23,6 +23,7 @@ use super::{Api, DEADLINE, Socket, unique};
 pub(crate) struct TestNode {
     address: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+    #[allow(dead_code, reason = "read by the cluster's tests")]
     handle: NodeHandle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -55,20 +56,15 @@ fn configuration() -> ServerConfig {
 }
 
 impl TestNode {
-    /// Starts a server with the usual configuration, changed by `adjust`.
+    /// Starts a server as the program does, with the usual configuration, changed by `adjust`.
     pub(crate) fn start(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
-        Self::start_with(adjust, Node::start)
+        Self::start_by(adjust, async |config| micronotifier::serve(config).await)
     }
 
     /// Starts one more node of those that share a hub.
     pub(crate) fn start_on(hub: &Hub, adjust: impl FnOnce(&mut ServerConfig)) -> Self {
         let hub = hub.clone();
         Self::start_with(adjust, move |config| Node::start_with(config, |sink| hub.connect(sink)))
-    }
-
-    /// Starts a server as the program does: with a bridge if the configuration has one.
-    pub(crate) fn start_whole(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
-        Self::start_by(adjust, async |config| micronotifier::serve(config).await)
     }
 
     fn start_with(
@@ -107,6 +103,7 @@ impl TestNode {
     }
 
     /// Returns a door to the node behind the server.
+    #[allow(dead_code, reason = "used by the cluster's tests")]
     pub(crate) fn handle(&self) -> &NodeHandle {
         &self.handle
     }

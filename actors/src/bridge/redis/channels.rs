@@ -38,6 +38,8 @@ pub(super) struct Channels {
     by_topic: HashMap<String, Channel>,
     /// Topics to be subscribed to, in the order of the wishes.
     to_follow: VecDeque<String>,
+    /// Topics that nobody wants any more, by the time at which that was said.
+    to_end: VecDeque<(Instant, String)>,
     to_ask: VecDeque<(String, Question)>,
     to_compare: HashSet<String>,
     next_comparison: Instant,
@@ -75,6 +77,7 @@ impl Channels {
             office,
             by_topic: HashMap::new(),
             to_follow: VecDeque::new(),
+            to_end: VecDeque::new(),
             to_ask: VecDeque::new(),
             to_compare: HashSet::new(),
             next_comparison: Instant::now(),
@@ -87,9 +90,11 @@ impl Channels {
             Wish::Follow { key, wish } => self.follow(key, wish),
             Wish::Unfollow { key } => {
                 let until = Instant::now() + LINGER;
-                if let Some(channel) = self.by_topic.get_mut(&self.office.keys.topic(&key)) {
+                let topic = self.office.keys.topic(&key);
+                if let Some(channel) = self.by_topic.get_mut(&topic) {
                     channel.phase = Phase::Lingering { until };
                     channel.keeper.loosen();
+                    self.to_end.push_back((until, topic));
                 }
             }
         }
@@ -99,23 +104,21 @@ impl Channels {
     fn follow(&mut self, key: ChannelKey, wish: u64) {
         let topic = self.office.keys.topic(&key);
         let phase = Phase::Joining { wish };
-        match self.by_topic.get_mut(&topic) {
-            Some(channel) => {
-                channel.phase = phase;
-                channel.keeper.loosen();
-            }
-            None => {
-                let last_event = Instant::now();
-                let (keeper, subscribed) = (Keeper::default(), false);
-                let channel = Channel { key, phase, keeper, subscribed, last_event };
-                self.by_topic.insert(topic.clone(), channel);
-            }
+        if let Some(channel) = self.by_topic.get_mut(&topic) {
+            channel.phase = phase;
+            channel.keeper.loosen();
+        } else {
+            let last_event = Instant::now();
+            let (keeper, subscribed) = (Keeper::default(), false);
+            let channel = Channel { key, phase, keeper, subscribed, last_event };
+            self.by_topic.insert(topic.clone(), channel);
         }
         self.to_follow.push_back(topic);
     }
 
     /// Forgets what belonged to a connection; every channel that is wanted is due to be followed.
     pub(super) fn disconnected(&mut self) {
+        self.to_end.clear();
         self.to_ask.clear();
         self.to_compare.clear();
         self.by_topic.retain(|_, channel| !matches!(channel.phase, Phase::Lingering { .. }));
@@ -154,13 +157,26 @@ impl Channels {
         if !wanted.is_empty() {
             return Some(Due::Follow(wanted));
         }
-        let now = Instant::now();
-        let ended = self.by_topic.iter().filter(|(_, channel)| channel.is_over(now));
-        let ended: Vec<String> = ended.map(|(topic, _)| topic.clone()).take(BATCH).collect();
+        let ended = self.ended();
         let (unfollow, forget): (Vec<_>, Vec<_>) =
             ended.into_iter().partition(|topic| self.is_subscribed(topic));
         self.unfollowed(&forget);
         (!unfollow.is_empty()).then_some(Due::Unfollow(unfollow))
+    }
+
+    /// Takes the topics whose lingering is over.
+    fn ended(&mut self) -> Vec<String> {
+        let mut ended = Vec::new();
+        let now = Instant::now();
+        while ended.len() < BATCH
+            && let Some((_, topic)) = self.to_end.pop_front_if(|(until, _)| *until <= now)
+        {
+            // who was wanted again meanwhile has another end, or none
+            if self.by_topic.get(&topic).is_some_and(|channel| channel.is_over(now)) {
+                ended.push(topic);
+            }
+        }
+        ended
     }
 
     fn is_subscribed(&self, topic: &str) -> bool {

@@ -265,24 +265,22 @@ impl<T> Keeper<T> {
             step.deliver.push(item);
             last = serial;
         }
-        match epoch {
-            Some(_) => {
-                step.seen.epochs += u64::from(at.epoch.is_some());
-                self.at = Some(At { epoch, serial: 0 });
-                // the answer was about the other epoch: what this one has is still to be read
-                self.overflowed = true;
-            }
-            // nothing is known of the channel: whatever comes next begins an epoch
-            None => {
-                let next = self.held.iter().find(|held| Some(held.epoch) != at.epoch);
-                if let Some((epoch, serial)) = next.map(|held| (held.epoch, held.serial)) {
-                    step.seen.epochs += u64::from(at.epoch.is_some());
-                    self.at = Some(At { epoch: Some(epoch), serial: serial.saturating_sub(1) });
-                } else {
-                    self.at = Some(At { epoch: at.epoch, serial: last });
-                }
-            }
+        if epoch.is_some() {
+            step.seen.epochs += u64::from(at.epoch.is_some());
+            self.at = Some(At { epoch, serial: 0 });
+            // the answer was about the other epoch: what this one has is still to be read
+            self.overflowed = true;
+            return;
         }
+        // nothing is known of the channel: whatever comes next begins an epoch
+        let next = self.held.iter().find(|held| Some(held.epoch) != at.epoch);
+        self.at = Some(match next.map(|held| (held.epoch, held.serial)) {
+            Some((epoch, serial)) => {
+                step.seen.epochs += u64::from(at.epoch.is_some());
+                At { epoch: Some(epoch), serial: serial.saturating_sub(1) }
+            }
+            None => At { epoch: at.epoch, serial: last },
+        });
     }
 
     /// Delivers what is held and follows on, and asks about the rest.

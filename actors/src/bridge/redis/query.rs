@@ -28,6 +28,11 @@ pub(super) struct History {
     pub(super) stream: String,
 }
 
+/// What `lua/follow.lua` returns: epoch, serial, envelope, milliseconds.
+type Found = (Option<String>, Option<u64>, Option<Vec<u8>>, i64);
+/// What `lua/repair.lua` returns: epoch, serial, ids and envelopes by turns.
+type Kept = (Option<String>, Option<u64>, Vec<Vec<u8>>);
+
 /// Something to ask.
 #[derive(Debug)]
 pub(super) enum Query {
@@ -104,7 +109,6 @@ async fn follow(
     subscribed?;
     let mut followed = Vec::with_capacity(wanted.len());
     for (wanted, value) in wanted.into_iter().zip(read?) {
-        type Found = (Option<String>, Option<u64>, Option<Vec<u8>>, i64);
         let (epoch, serial, envelope, left) = Found::from_redis_value(value)?;
         let envelope = envelope.and_then(|envelope| String::from_utf8(envelope).ok());
         let left = u64::try_from(left).ok().filter(|left| *left > 0);
@@ -148,8 +152,7 @@ async fn page(
     let mut pipeline = redis::pipe();
     pipeline.add_command(command);
     let value = run(&mut connection, scripts, &pipeline).await?.pop().unwrap_or(Value::Nil);
-    type Found = (Option<String>, Option<u64>, Vec<Vec<u8>>);
-    let (epoch, serial, flat) = Found::from_redis_value(value)?;
+    let (epoch, serial, flat) = Kept::from_redis_value(value)?;
     let mut flat = flat.into_iter();
     let mut entries = Vec::with_capacity(flat.len() / 2);
     while let (Some(id), Some(envelope)) = (flat.next(), flat.next()) {
