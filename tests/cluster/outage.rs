@@ -167,6 +167,24 @@ fn scripts_are_forgotten() {
 }
 
 #[test]
+fn scripts_are_forgotten_under_a_batch_and_its_order_holds() {
+    let redis = Redis::start();
+    let mut pair = Pair::start(&redis, "scripts-batch");
+    let event = |index| json!({"name": "e", "channel": pair.channel, "data": format!("x{index}")});
+    let batch: Vec<_> = (0..10).map(event).collect();
+    let mut api = pair.here.api(MAIN);
+    for _ in 0..20 {
+        let _: String = redis.command(&["SCRIPT", "FLUSH"]);
+        assert_eq!(api.post("/batch_events", &json!({ "batch": batch })).status, 200);
+        for socket in [&mut pair.near, &mut pair.far] {
+            for index in 0..10 {
+                assert_eq!(socket.event()["data"], format!("x{index}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn everything_is_forgotten() {
     let redis = Redis::start();
     let mut pair = Pair::start(&redis, "flushed");

@@ -2,11 +2,12 @@
 
 use micronotifier_actors::bridge::redis::Ready;
 use micronotifier_actors::redis::{LinkError, RedisOptions};
+use serde_json::json;
 
 use crate::support::apps::MAIN;
 use crate::support::process::{free_port, scratch};
-use crate::support::unique;
-use crate::surroundings::{Redis, node};
+use crate::support::{TestNode, unique};
+use crate::surroundings::{Redis, node, watch};
 
 /// A server that speaks TLS alone, and the certificate that it shows, for `localhost`.
 struct Secure {
@@ -75,11 +76,23 @@ fn attack_s36_who_cannot_be_trusted_is_refused() {
     assert_eq!(check(redis.options("localhost")), Ok(()));
     let mut unknown = redis.options("localhost");
     unknown.authority = None;
-    let plain = Redis::start();
-    let mut without = plain.options();
-    without.secure = true;
-    for options in [redis.options("127.0.0.1"), unknown, without] {
+    for options in [redis.options("127.0.0.1"), unknown] {
         let refused = check(options.clone());
         assert!(matches!(refused, Err(LinkError::Refused { .. })), "{options:?}: {refused:?}");
     }
+}
+
+/// Attack S36: a server without TLS says nothing to a greeting in TLS. It is never greeted in plain text.
+#[test]
+fn attack_s36_there_is_no_way_back_to_plain_text() {
+    let plain = Redis::start();
+    let mut options = plain.options();
+    options.secure = true;
+    let node = TestNode::start(|config| config.redis = Some(options));
+    let body = json!({"name": "e", "channels": ["c"], "data": "1"});
+    assert_eq!(node.api(MAIN).post("/events", &body).status, 503);
+    assert!(!watch(&node).is_whole());
+    let clients: String = plain.command(&["CLIENT", "LIST"]);
+    let greeted = clients.lines().filter(|client| client.contains("cmd=hello"));
+    assert_eq!(greeted.count(), 0, "{clients}");
 }

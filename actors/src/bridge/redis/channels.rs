@@ -9,15 +9,12 @@ use hashbrown::{HashMap, HashSet};
 use rand::RngExt as _;
 use tokio::time::Instant;
 
-use super::Office;
-use super::position::{Keeper, Page, Question, Seen, Step};
+use super::office::{Item, Office};
+use super::position::{Keeper, Page, Question, Step};
 use super::query::{Followed, History, PageText, Stands, Wanted};
 use super::subscriber::Wish;
-use super::topic;
-use crate::bridge::wire::{Told, WireError};
-use crate::bridge::{BridgeEvent, Held, Relayed, Remembered};
+use crate::bridge::BridgeEvent;
 use crate::door::Bound;
-use crate::lifeline::contain;
 use crate::protocol::ChannelKey;
 
 /// Channels in one subscription or comparison.
@@ -28,9 +25,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const COMPARE: Duration = Duration::from_secs(5);
 /// How long after its last event a channel is compared.
 const LIVELY: Duration = Duration::from_mins(10);
-
-/// An event that a keeper holds; `None` for one that is not to be delivered but has its place.
-type Item = Option<Told>;
 
 /// All channels, by topic.
 pub(super) struct Channels {
@@ -336,70 +330,5 @@ impl Channel {
 
     fn is_lively(&self, now: Instant) -> bool {
         matches!(self.phase, Phase::Live) && now.saturating_duration_since(self.last_event) < LIVELY
-    }
-}
-
-impl Office {
-    /// Reads the text of a topic: position and envelope; `None` for what is dropped, which is counted.
-    /// What a later release tells has its place, but nothing to deliver.
-    fn read(&self, key: &ChannelKey, text: &[u8]) -> Option<(Option<(topic::Epoch, u64)>, Item)> {
-        let split = std::str::from_utf8(text).ok().and_then(topic::split);
-        let Some((position, envelope)) = split else {
-            self.watch.dropped.malformed.add(1);
-            return None;
-        };
-        let told = contain("bridge", || self.wire.read(key, envelope))?;
-        match told {
-            Ok(told) => Some((position, Some(told))),
-            Err(cause) => {
-                self.watch.dropped.count(cause);
-                matches!(cause, WireError::Unknown | WireError::Version).then_some((position, None))
-            }
-        }
-    }
-
-    /// Reads an entry of a history. What is dropped has its place all the same.
-    fn read_envelope(&self, key: &ChannelKey, envelope: &[u8]) -> Item {
-        let envelope = std::str::from_utf8(envelope).ok()?;
-        match self.wire.read(key, envelope) {
-            Ok(told) => Some(told),
-            Err(cause) => {
-                self.watch.dropped.count(cause);
-                None
-            }
-        }
-    }
-
-    fn remembered(&self, key: &ChannelKey, envelope: &str, left: u64) -> Option<Remembered> {
-        match self.read_envelope(key, envelope.as_bytes())?.body {
-            Relayed::Published { event, data, .. } => {
-                Some(Remembered { event, data, expires_in: Duration::from_millis(left) })
-            }
-            Relayed::Whispered { .. } | Relayed::Terminated => None,
-        }
-    }
-
-    fn deliver(&self, key: &ChannelKey, told: Told, under_way: &Arc<Bound>) {
-        if told.delivered && told.node == self.wire.node() {
-            return;
-        }
-        let (key, body, held) = (key.clone(), told.body, Held(under_way.reserve()));
-        (self.sink)(BridgeEvent::RemotePublished { key, body, held });
-    }
-
-    fn count(&self, seen: &Seen) {
-        let watch = &self.watch;
-        for (counter, count) in [
-            (&watch.duplicates, seen.duplicates),
-            (&watch.holes, seen.holes),
-            (&watch.repaired, seen.repaired),
-            (&watch.lost, seen.lost),
-            (&watch.epochs, seen.epochs),
-            (&watch.dropped.bogus, seen.bogus),
-        ] {
-            if count > 0 {
-                counter.add(count);
-            }
-        }
     }
 }

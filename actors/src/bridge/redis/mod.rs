@@ -9,6 +9,7 @@
 mod backoff;
 mod channels;
 mod inbox;
+mod office;
 mod position;
 mod probe;
 mod publisher;
@@ -19,12 +20,12 @@ mod topic;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, Arbiter, Context, Handler};
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
+use self::office::Office;
 use self::publisher::{Event, Outgoing, Publisher};
 use self::subscriber::{Subscriber, Wish};
 use self::topic::Epoch;
@@ -37,19 +38,6 @@ use crate::redis::{Keys, Link, LinkError, RedisOptions};
 /// A bridge that has looked whether Redis can be used, and can start.
 pub struct Ready {
     options: RedisOptions,
-}
-
-/// What both tasks work with.
-struct Office {
-    link: Link,
-    keys: Keys,
-    wire: Wire,
-    watch: Arc<BridgeWatch>,
-    sink: BridgeSink,
-    /// The topic of this node's own probes.
-    probe: String,
-    repair_events: u32,
-    repair_wait: Duration,
 }
 
 impl Ready {

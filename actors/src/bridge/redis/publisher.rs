@@ -12,14 +12,14 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::Office;
 use super::backoff::Backoff;
+use super::office::Office;
 use super::topic::Epoch;
 use crate::bridge::BridgeError;
 use crate::door::Place;
@@ -61,12 +61,15 @@ struct Waiting {
     until: Instant,
 }
 
+/// What was sent on the connection of that generation, and the answer.
+type Sent = (Work, u64, RedisResult<Value>);
+
 enum Work {
     Event(Event),
     Probe { topic: String, text: String },
 }
 
-type Sending = Pin<Box<dyn Future<Output = (Work, RedisResult<Value>)>>>;
+type Sending = Pin<Box<dyn Future<Output = Sent>>>;
 type Opening = Pin<Box<dyn Future<Output = Result<MultiplexedConnection, LinkError>>>>;
 
 /// See the module.
@@ -74,7 +77,7 @@ pub(super) struct Publisher {
     office: Rc<Office>,
     queue: mpsc::UnboundedReceiver<Outgoing>,
     waiting: VecDeque<Waiting>,
-    in_flight: FuturesUnordered<Sending>,
+    in_flight: FuturesOrdered<Sending>,
     state: State,
     backoff: Backoff,
     /// Told by the connection that it is gone.
@@ -101,7 +104,7 @@ impl Publisher {
             office,
             queue,
             waiting: VecDeque::new(),
-            in_flight: FuturesUnordered::new(),
+            in_flight: FuturesOrdered::new(),
             state: State::Opening(Box::pin(std::future::pending())),
             backoff: Backoff::default(),
             lost,
@@ -122,8 +125,8 @@ impl Publisher {
                     Some(outgoing) => self.enqueue(outgoing),
                     None => return,
                 },
-                Some((work, result)) = self.in_flight.next(), if !self.in_flight.is_empty() => {
-                    self.settle(work, result);
+                Some(sent) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    self.settle(sent);
                 }
                 opened = opening(&mut self.state) => self.opened(opened),
                 Some(generation) = self.lost.recv() => {
@@ -165,17 +168,17 @@ impl Publisher {
             && let Some(Waiting { what, .. }) = self.waiting.pop_front()
         {
             let command = self.office.command(&what);
-            let sending = send(connection.clone(), command, what);
+            let sending = send(connection.clone(), self.generation, command, what);
             let mut sending: Sending = Box::pin(tokio::task::unconstrained(sending));
             // polled at once, so that it has its place in the pipeline before the next
             match poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
-                Poll::Ready((work, result)) => self.settle(work, result),
-                Poll::Pending => self.in_flight.push(sending),
+                Poll::Ready(sent) => self.settle(sent),
+                Poll::Pending => self.in_flight.push_back(sending),
             }
         }
     }
 
-    fn settle(&mut self, work: Work, result: RedisResult<Value>) {
+    fn settle(&mut self, (work, generation, result): Sent) {
         let Work::Event(event) = work else {
             return;
         };
@@ -189,7 +192,7 @@ impl Publisher {
         }
         self.office.watch.refused.add(1);
         answer(event, Err(verdict(&error)));
-        if is_useless(&error) {
+        if is_useless(&error) && generation == self.generation {
             self.lose("the server takes no events");
         } else if !error.is_timeout() {
             log::debug!(error:% = error.category(); "an event was not taken");
@@ -338,11 +341,12 @@ fn millis(time: Duration) -> u64 {
 
 async fn send(
     mut connection: MultiplexedConnection,
+    generation: u64,
     command: Cmd,
     work: Work,
-) -> (Work, RedisResult<Value>) {
+) -> Sent {
     let result = connection.send_packed_command(&command).await;
-    (work, result)
+    (work, generation, result)
 }
 
 /// Waits for a connection; for ever when none is being opened.

@@ -13,10 +13,10 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::Office;
 use super::backoff::Backoff;
 use super::channels::{Channels, Due};
 use super::inbox::{self, Inbox, Incoming};
+use super::office::Office;
 use super::probe::Probe;
 use super::publisher::Outgoing;
 use super::query::{Answer, Query};
