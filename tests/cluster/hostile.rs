@@ -95,6 +95,45 @@ fn attack_s34_without_a_secret_versions_names_and_positions_are_still_checked() 
     here.fence(&channel, &mut [&mut far]);
 }
 
+/// Nodes of two clusters that share a Redis do not hear each other.
+#[test]
+fn another_prefix_is_another_cluster() {
+    let redis = Redis::start();
+    let mut other = redis.options();
+    other.prefix = "other:".to_owned();
+    let (here, there) = (node(redis.options()), node(other));
+    let channel = unique("prefix");
+    let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
+    near.subscribe(&channel);
+    far.subscribe(&channel);
+    here.fence(&channel, &mut [&mut near]);
+    there.fence(&channel, &mut [&mut far]);
+    let keys: Vec<String> = redis.command(&["KEYS", "*"]);
+    let is_known = |key: &String| key.starts_with("mn:") || key.starts_with("other:");
+    assert!(keys.len() == 4 && keys.iter().all(is_known), "{keys:?}");
+}
+
+/// A node with another secret is no node of this cluster, whatever prefix it has.
+#[test]
+fn another_secret_is_another_cluster() {
+    let redis = Redis::start();
+    let with = |secret: &str| {
+        let mut options = redis.options();
+        options.cluster_secret = secret.to_owned();
+        node(options)
+    };
+    let (here, there) = (with("the-secret-of-one-cluster"), with("the-secret-of-the-other"));
+    let channel = unique("secret");
+    let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
+    near.subscribe(&channel);
+    far.subscribe(&channel);
+    here.fence(&channel, &mut [&mut near]);
+    there.fence(&channel, &mut [&mut far]);
+    until("they are counted", || {
+        watch(&here).dropped.forged.get() > 0 && watch(&there).dropped.forged.get() > 0
+    });
+}
+
 /// Attack S35: the nodes' user may do what nodes do and nothing else.
 #[test]
 fn attack_s35_the_nodes_user_can_do_little() {

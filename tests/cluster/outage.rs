@@ -7,6 +7,7 @@ use crate::support::apps::MAIN;
 use crate::support::http::Connection;
 use crate::support::stream::Stream;
 use crate::support::{Socket, TestNode, unique};
+use crate::surroundings::redis::command;
 use crate::surroundings::{Redis, node, node_with, until, watch};
 
 struct Pair {
@@ -150,6 +151,25 @@ fn publishers_are_thrown_out() {
         }
         pair.trigger(&round.to_string());
     }
+}
+
+#[test]
+fn the_password_changes_and_changes_back() {
+    let redis = Redis::start();
+    let mut pair = Pair::start(&redis, "password");
+    let mut operator = redis.connection();
+    let _: String = command(&mut operator, &["CONFIG", "SET", "requirepass", "new"]);
+    let _: String = command(&mut operator, &["AUTH", "new"]);
+    for kind in ["pubsub", "normal"] {
+        let _: i64 = command(&mut operator, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+    }
+    until("the nodes are not ready", || {
+        !watch(&pair.here).is_whole() && !watch(&pair.there).is_whole()
+    });
+    assert_eq!(pair.trigger_status("meanwhile"), 503);
+    let _: String = command(&mut operator, &["CONFIG", "SET", "requirepass", ""]);
+    pair.wait_until_whole();
+    pair.trigger("after");
 }
 
 #[test]
