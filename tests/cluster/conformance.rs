@@ -266,6 +266,35 @@ fn a_client_event_reaches_the_others_alone() {
 }
 
 #[test]
+fn a_node_that_panics_at_an_event_hears_the_next() {
+    let redis = Redis::start();
+    actix::System::new().block_on(async {
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let sink: BridgeSink = std::sync::Arc::new(move |event| {
+            let text = match event {
+                BridgeEvent::RemotePublished { body: Relayed::Published { data, .. }, .. } => {
+                    assert_ne!(data, "panic", "on purpose");
+                    data.to_string()
+                }
+                BridgeEvent::RemotePublished { .. } => panic!("something else"),
+                BridgeEvent::Followed { .. } => "followed".to_owned(),
+            };
+            sender.send(text).unwrap();
+        });
+        let bridge = Ready::check(redis.options()).await.unwrap().start(sink);
+        let mut told = async || timeout(DEADLINE, told.recv()).await.expect("in time").unwrap();
+        let here = Broker::Redis(redis.options()).connect().await;
+        let key = key("panic");
+        bridge.follow.try_send(Follow { key: key.clone(), wish: 1 }).unwrap();
+        assert_eq!(told().await, "followed");
+        for text in ["1", "panic", "2"] {
+            here.publish(&key, text).await;
+        }
+        assert_eq!((told().await, told().await), ("1".to_owned(), "2".to_owned()));
+    });
+}
+
+#[test]
 fn a_termination_reaches_all() {
     with_each(async |broker| {
         let (mut here, mut there) = (broker.connect().await, broker.connect().await);

@@ -260,7 +260,7 @@ impl Channels {
                     let remembered = remembered
                         .and_then(|(envelope, left)| self.office.remembered(&key, &envelope, left));
                     let step = channel.keeper.begin(stands);
-                    (self.office.sink)(BridgeEvent::Followed { key, wish, remembered });
+                    self.office.emit(BridgeEvent::Followed { key, wish, remembered });
                     step
                 }
                 Phase::Live => channel.keeper.compare(stands),

@@ -1,10 +1,10 @@
 //! The bridge by way of Redis: topics carry events, a script gives them their order, a stream repairs holes.
 //!
-//! [`RedisBridge`] is the mailbox; behind it work two tasks on the same thread: the
-//! [`publisher`] and the [`subscriber`], each with a connection of its own, which it makes anew when it
-//! is lost. Started by [`Ready::start`] on an arbiter of its own; it ends when nobody holds its handle any
-//! more. What it is told is bounded by the places of events and by live channels. A panic in a task
-//! costs its connection.
+//! `RedisBridge` is the mailbox; behind it work two tasks on the same thread, publisher and subscriber,
+//! each with a connection of its own, which it makes anew when it is lost. Started by [`Ready::start`] on
+//! an arbiter of its own; it ends when nobody holds its handle any more. What it is told is bounded by the
+//! places of events and by live channels. A panic costs the event that it came from, or at most a task's
+//! connection.
 
 mod backoff;
 mod channels;

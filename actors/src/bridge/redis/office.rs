@@ -23,6 +23,7 @@ pub(super) struct Office {
     pub(super) keys: Keys,
     pub(super) wire: Wire,
     pub(super) watch: Arc<BridgeWatch>,
+    /// See [`Office::emit`].
     pub(super) sink: BridgeSink,
     /// The topic of this node's own probes.
     pub(super) probe: String,
@@ -80,7 +81,12 @@ impl Office {
             return;
         }
         let (key, body, held) = (key.clone(), told.body, Held(under_way.reserve()));
-        (self.sink)(BridgeEvent::RemotePublished { key, body, held });
+        self.emit(BridgeEvent::RemotePublished { key, body, held });
+    }
+
+    /// Tells the node something. A panic there costs what is told.
+    pub(super) fn emit(&self, event: BridgeEvent) {
+        contain("bridge", || (self.sink)(event));
     }
 
     pub(super) fn count(&self, seen: &Seen) {
