@@ -39,6 +39,8 @@ impl Redis {
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            // a replica that is brought in step writes a file all the same
+            .args(["--dir", env!("CARGO_TARGET_TMPDIR")])
             .args(&self.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
