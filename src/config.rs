@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use micronotifier_actors::config::NodeConfig;
+use micronotifier_actors::redis::RedisOptions;
 
 /// Everything that [`crate::serve`] needs.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct ServerConfig {
     pub socket: SocketConfig,
     /// How long and how large HTTP requests may be.
     pub http: HttpConfig,
+    /// The Redis that it shares with other nodes; `None` = it is alone.
+    pub redis: Option<RedisOptions>,
     /// How the node logs.
     pub log: LogConfig,
     /// This is the configuration that is built in: the server says what to try first.

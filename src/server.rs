@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_server::{Server, ServerHandle};
+use micronotifier_actors::bridge;
 use micronotifier_actors::config::NodeConfig;
+use micronotifier_actors::redis::LinkError;
 use micronotifier_actors::session::effect::Close;
 use micronotifier_actors::{Node, NodeHandle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +43,9 @@ pub enum ServeError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The Redis that nodes share cannot be used as configured.
+    #[error(transparent)]
+    Redis(#[from] LinkError),
     /// The workers did not start.
     #[error("cannot start the workers: {0}")]
     Start(#[source] io::Error),
@@ -60,8 +65,13 @@ pub struct RunningServer {
 ///
 /// # Errors
 /// [`ServeError`] names the part that failed.
-pub async fn serve(config: ServerConfig) -> Result<RunningServer, ServeError> {
-    serve_with(config, Node::start).await
+pub async fn serve(mut config: ServerConfig) -> Result<RunningServer, ServeError> {
+    let Some(options) = config.redis.take() else {
+        return serve_with(config, Node::start).await;
+    };
+    let bridge = bridge::redis::Ready::check(options).await?;
+    let start = |node| Node::start_with(node, |sink| bridge.start(sink));
+    serve_with(config, start).await
 }
 
 /// As [`serve`], with a node that `start` makes: one with a bridge to others, say.

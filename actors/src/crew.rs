@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix::Addr;
 
@@ -21,11 +22,12 @@ pub(crate) struct Crew {
     couriers: Vec<OnceLock<Addr<Courier>>>,
     bridge: OnceLock<BridgeHandle>,
     channels: AtomicU64,
+    join_wait: Duration,
 }
 
 impl Crew {
     /// Makes room for the couriers of `workers` threads, at least one.
-    pub(crate) fn new(workers: usize, apps: &Apps) -> Arc<Self> {
+    pub(crate) fn new(workers: usize, apps: &Apps, join_wait: Duration) -> Arc<Self> {
         let workers = workers.max(1);
         Arc::new(Self {
             clock: Clock::start(),
@@ -33,6 +35,7 @@ impl Crew {
             couriers: (0..workers).map(|_| OnceLock::new()).collect(),
             bridge: OnceLock::new(),
             channels: AtomicU64::new(0),
+            join_wait,
         })
     }
 
@@ -66,6 +69,11 @@ impl Crew {
     /// Sets a worker's courier; `false` if it has one.
     pub(crate) fn set_courier(&self, worker: usize, courier: Addr<Courier>) -> bool {
         self.couriers.get(worker).is_some_and(|place| place.set(courier).is_ok())
+    }
+
+    /// Returns how long a join waits for the bridge.
+    pub(crate) fn join_wait(&self) -> Duration {
+        self.join_wait
     }
 
     /// Returns a number that no channel of this node has had.

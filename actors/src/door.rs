@@ -49,6 +49,11 @@ impl Bound {
         Some(Place(Arc::new(Held(Arc::clone(self)))))
     }
 
+    /// Tells whether a place is free, as far as one may know who takes it next.
+    pub(crate) fn has_room(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) < self.places
+    }
+
     /// Returns the state for the operator.
     pub(crate) fn usage(&self) -> Usage {
         Usage {

@@ -28,6 +28,8 @@
 //! | a session's mailbox | one tick, one answer for each command | cannot be |
 //! | data for one socket | [`limits::NodeLimits::outbox_bytes`] and [`limits::NodeLimits::outbox_wait`] | the connection is closed (4100) |
 //! | control frames for one socket | 16 | the newest gives way |
+//! | joins that wait for the bridge | [`limits::NodeLimits::join`] | the subscription is refused |
+//! | what the bridge has emitted | 4,096 events | the bridge reads no further |
 //!
 //! # Who asks whom
 //!
@@ -76,6 +78,7 @@ pub mod metrics;
 mod node;
 mod outbox;
 pub mod protocol;
+pub mod redis;
 mod registry;
 mod seat;
 pub mod session;

@@ -88,6 +88,8 @@ pub struct NodeLimits {
     pub commands_in_flight: usize,
     /// How long the edge waits for an answer of the registry. Over it: HTTP 503.
     pub ask: Duration,
+    /// How long a subscription waits until the other nodes are listened to. Over it: a subscription error; a sign-in: close 4100.
+    pub join: Duration,
     /// Silence after which a client is pinged; also what `connection_established` tells it. Source: Pusher.
     pub activity_timeout: Duration,
     /// Silence after a ping that ends a connection (4201). Source: Pusher.
@@ -120,6 +122,7 @@ impl Default for NodeLimits {
             events_in_flight: 1024,
             commands_in_flight: 65_536,
             ask: Duration::from_secs(5),
+            join: Duration::from_secs(5),
             activity_timeout: Duration::from_mins(2),
             pong_timeout: Duration::from_secs(30),
             frame_wait: Duration::from_secs(30),

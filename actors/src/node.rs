@@ -10,7 +10,8 @@ use actix::Actor as _;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use crate::bridge::{BridgeHandle, BridgeSink, Relay, Relayed};
+use crate::bridge::watch::BridgeWatch;
+use crate::bridge::{BridgeError, BridgeHandle, BridgeSink, Relay, Relayed};
 use crate::channel::{Answer, Command, Route};
 use crate::config::{App, Apps, Delivery, NodeConfig};
 use crate::courier::Courier;
@@ -127,6 +128,11 @@ impl NodeHandle {
     /// Returns how full the command queues of the shards are: joins, sign-ins and questions.
     pub fn command_queues(&self) -> Vec<Usage> {
         self.shared.registries.command_queues()
+    }
+
+    /// Returns what is known of the bridge to the other nodes; `None` for a node alone.
+    pub fn bridge(&self) -> Option<&BridgeWatch> {
+        self.shared.crew.bridge().map(|bridge| &*bridge.watch)
     }
 
     /// Publishes events in their order: all of them or, on an error, none.
@@ -315,7 +321,12 @@ impl NodeHandle {
         let (done, taken) = oneshot::channel();
         let (done, place) = (Some(done), Some(place));
         bridge.relay(Relay { key, body, remember, to_self, done, place });
-        async move { self.wait(taken).await?.map_err(|_| NodeError::Unreachable) }
+        async move {
+            self.wait(taken).await?.map_err(|error| match error {
+                BridgeError::Refused | BridgeError::Unreachable => NodeError::Unreachable,
+                BridgeError::TimedOut => NodeError::TimedOut,
+            })
+        }
     }
 
     /// Sends a question to a channel. The place is to be kept until the answer is there.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
 
-use crate::bridge::BridgeEvent;
+use crate::bridge::{BridgeEvent, Held};
 use crate::channel::{Command, Route};
 use crate::config::{Apps, NodeConfig};
 use crate::crew::Crew;
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(config: NodeConfig) -> Arc<Self> {
         let NodeConfig { apps, limits, workers } = config;
-        let crew = Crew::new(workers, &apps);
+        let crew = Crew::new(workers, &apps, limits.join);
         Arc::new(Self {
             registries: Registries::new(crew.workers(), &limits),
             users: (0..crew.workers()).map(|_| OnceLock::new()).collect(),
@@ -74,7 +74,9 @@ impl Shared {
     /// Hands what the bridge tells to the channel that it concerns.
     pub(crate) fn on_bridge_event(&self, event: BridgeEvent) {
         let (key, command) = match event {
-            BridgeEvent::RemotePublished { key, body } => (key, Command::Relayed(body)),
+            BridgeEvent::RemotePublished { key, body, held: Held(place) } => {
+                (key, Command::Relayed { body, place })
+            }
             BridgeEvent::Followed { key, wish: channel, remembered } => {
                 (key, Command::Followed { channel, remembered })
             }

@@ -65,6 +65,7 @@ pub(super) fn node(mut keys: Section<'_>, timeouts: &NodeLimits) -> NodeLimits {
         events_in_flight: keys.number("events-in-flight", &COUNT, defaults.events_in_flight),
         commands_in_flight: keys.number("commands-in-flight", &COUNT, defaults.commands_in_flight),
         ask: keys.seconds("ask-seconds", &(1..=60), defaults.ask),
+        join: keys.seconds("join-seconds", &HOUR, defaults.join),
         frame_wait: keys.seconds("frame-seconds", &HOUR, defaults.frame_wait),
         close_wait: keys.seconds("close-seconds", &(1..=60), defaults.close_wait),
         offline_delay: keys.seconds("offline-seconds", &(0..=3600), defaults.offline_delay),

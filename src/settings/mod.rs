@@ -3,6 +3,7 @@
 mod application;
 mod limits;
 mod mistake;
+mod redis;
 mod relations;
 mod report;
 mod section;

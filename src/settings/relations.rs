@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use micronotifier_actors::bridge::wire;
 use micronotifier_actors::config::App;
 use micronotifier_actors::limits::NodeLimits;
 
@@ -58,6 +59,19 @@ pub(super) fn check(keys: &Section<'_>, apps: &[App], limits: &NodeLimits, http:
         }
     }
     check_unique(keys, apps);
+}
+
+/// What nodes tell each other of an event must fit one envelope, its data escaped to six times its size.
+pub(super) fn check_envelopes(keys: &Section<'_>, apps: &[App]) {
+    let most = (wire::MAX_BYTES - ENVELOPE_BYTES) / 6;
+    for (index, app) in apps.iter().enumerate() {
+        if app.limits.event_data_bytes > most {
+            keys.mistake(
+                &format!("applications[{index}].limits.event-data-bytes"),
+                format!("must be at most {most} where nodes share a redis"),
+            );
+        }
+    }
 }
 
 /// Ids with aliases, and keys with older keys, each name one application.

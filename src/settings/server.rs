@@ -17,7 +17,7 @@ use crate::config::{
 };
 
 use super::section::Section;
-use super::{application, limits, relations, source, unbuilt};
+use super::{application, limits, redis, relations, source, unbuilt};
 
 const PORT: RangeInclusive<i64> = 0..=65_535;
 const DAY: RangeInclusive<i64> = 1..=86_400;
@@ -58,8 +58,12 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
     let socket = socket(keys.section("socket"));
     let http = http(keys.section("http"), relations::body_bytes_for(&apps));
     let log = log(keys.section("log"));
+    let redis = redis::read(&mut keys);
     unbuilt::of_node(&mut keys);
     relations::check(&keys, &apps, &limits, &http);
+    if redis.is_some() {
+        relations::check_envelopes(&keys, &apps);
+    }
     relations::check_listeners(&keys, &listen, admin.as_ref());
     keys.finish();
     ServerConfig {
@@ -70,6 +74,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
         edge,
         socket,
         http,
+        redis,
         log,
         development: false,
     }

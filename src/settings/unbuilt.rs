@@ -4,7 +4,6 @@ use std::ops::RangeInclusive;
 
 use super::section::Section;
 
-const PORT: RangeInclusive<i64> = 1..=65_535;
 const DAY: RangeInclusive<i64> = 1..=86_400;
 
 /// The events a webhook may ask for (protocol section 7.2).
@@ -18,17 +17,12 @@ const WEBHOOK_EVENTS: [&str; 7] = [
     "subscription_count",
 ];
 
-/// Reads the node's own: `redis` (its presence means distributed mode) and `drain-seconds`.
+/// Reads the node's own: `drain-seconds`.
 pub(super) fn of_node(keys: &mut Section<'_>) {
     if keys.has("drain-seconds") {
         keys.unbuilt("drain-seconds");
     }
     keys.number("drain-seconds", &(0..=3600), 20_u64);
-    if keys.has("redis") {
-        keys.unbuilt("redis");
-    }
-    let redis = keys.section("redis");
-    read_redis(redis);
 }
 
 /// Reads an application's: `positions`, `client-ttl`, `history`, `webhooks`.
@@ -55,38 +49,6 @@ pub(super) fn of_application(keys: &mut Section<'_>) {
     for (path, value) in webhooks {
         read_webhook(Section::of(path, value, keys.report()));
     }
-}
-
-fn read_redis(mut keys: Section<'_>) {
-    let address = keys.text("address", "localhost:6379");
-    check_address(&keys, "address", &address);
-    for (path, address) in keys.texts("addresses") {
-        if !is_address(&address) {
-            keys.report().mistake(path, "must be host:port");
-        }
-    }
-    keys.number("database", &(0..=16_383), 0_u32);
-    keys.optional_text("username");
-    keys.secret("password");
-    keys.flag("sentinel", false);
-    keys.text("master", "mymaster");
-    keys.flag("secure", false);
-    keys.flag("cluster", false);
-    keys.text("prefix", "mn:");
-    keys.secret("cluster-secret");
-    keys.finish();
-}
-
-fn check_address(keys: &Section<'_>, key: &str, address: &str) {
-    if !is_address(address) {
-        keys.mistake(key, "must be host:port");
-    }
-}
-
-fn is_address(address: &str) -> bool {
-    address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse().is_ok_and(|port: i64| PORT.contains(&port))
-    })
 }
 
 fn read_webhook(mut keys: Section<'_>) {

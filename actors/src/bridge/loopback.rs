@@ -11,7 +11,10 @@ use actix::{Actor, Arbiter, Context, Handler};
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
-use super::{BridgeEvent, BridgeHandle, BridgeSink, Follow, Relay, Relayed, Remembered, Unfollow};
+use super::watch::BridgeWatch;
+use super::{
+    BridgeEvent, BridgeHandle, BridgeSink, Follow, Held, Relay, Relayed, Remembered, Unfollow,
+};
 use crate::protocol::ChannelKey;
 
 /// What the nodes of one process share.
@@ -38,6 +41,7 @@ impl Hub {
             relay: bridge.clone().recipient(),
             follow: bridge.clone().recipient(),
             unfollow: bridge.recipient(),
+            watch: Arc::new(BridgeWatch::unbreakable()),
         }
     }
 
@@ -66,7 +70,8 @@ impl Handler<Relay> for LoopbackBridge {
             for node in followers.filter(|node| relay.to_self || **node != self.node) {
                 if let Some(sink) = state.nodes.get(*node) {
                     let (key, body) = (relay.key.clone(), relay.body.clone());
-                    sink(BridgeEvent::RemotePublished { key, body });
+                    let held = Held(relay.place.clone());
+                    sink(BridgeEvent::RemotePublished { key, body, held });
                 }
             }
         });

@@ -5,6 +5,9 @@
 //! one order. After [`BridgeEvent::Followed`] nothing that is relayed later is missed.
 
 pub mod loopback;
+pub mod redis;
+pub mod watch;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use actix::{Message, Recipient};
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 
+use self::watch::BridgeWatch;
 use crate::door::{Place, tell};
 use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
 
@@ -80,8 +84,15 @@ pub struct Relay {
     pub to_self: bool,
     /// Told when the bridge has taken it for good, or could not.
     pub done: Option<oneshot::Sender<Result<(), BridgeError>>>,
-    #[expect(dead_code, reason = "held for its drop, when the bridge is done with it")]
+    /// Free again when the bridge is done with it.
     pub(crate) place: Option<Place>,
+}
+
+impl Relay {
+    /// Builds a relay that nobody waits for, that is told to this node too, and that is not remembered.
+    pub fn new(key: ChannelKey, body: Relayed) -> Self {
+        Self { key, body, remember: None, to_self: true, done: None, place: None }
+    }
 }
 
 /// Starts to follow a channel. Answered by [`BridgeEvent::Followed`].
@@ -112,6 +123,8 @@ pub enum BridgeEvent {
         key: ChannelKey,
         /// What is told.
         body: Relayed,
+        /// Let go when it has been handed to the workers.
+        held: Held,
     },
     /// A channel is followed from now on.
     Followed {
@@ -124,15 +137,25 @@ pub enum BridgeEvent {
     },
 }
 
+/// What bounds the events that a bridge has emitted and its node has not yet handed on.
+#[derive(Debug, Clone, Default)]
+pub struct Held(pub(crate) Option<Place>);
+
 /// Where a bridge emits its events. Never blocks.
 pub type BridgeSink = Arc<dyn Fn(BridgeEvent) + Send + Sync>;
 
 /// Why a bridge did not take what it was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BridgeError {
-    /// The broker refused it, or cannot be reached: nothing was sent.
+    /// The broker refused it: nothing was sent.
     #[error("the broker did not take it")]
     Refused,
+    /// The broker cannot be reached: nothing was sent.
+    #[error("the broker cannot be reached")]
+    Unreachable,
+    /// The broker did not answer: it may have been sent.
+    #[error("the broker did not answer")]
+    TimedOut,
 }
 
 /// The addresses of a bridge.
@@ -144,6 +167,8 @@ pub struct BridgeHandle {
     pub follow: Recipient<Follow>,
     /// Takes [`Unfollow`].
     pub unfollow: Recipient<Unfollow>,
+    /// Says whether it is whole, and what it has counted.
+    pub watch: Arc<BridgeWatch>,
 }
 
 impl BridgeHandle {

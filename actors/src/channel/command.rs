@@ -47,7 +47,7 @@ pub(crate) enum Command {
     /// Say who is present.
     ListMembers(Answer<Vec<UserId>>),
     /// Do what another node, or this one by way of the bridge, has told.
-    Relayed(Relayed),
+    Relayed { body: Relayed, place: Option<Place> },
     /// The bridge follows the channel from now on.
     Followed { channel: ChannelId, remembered: Option<Remembered> },
 }

@@ -39,15 +39,15 @@ impl ChannelActor {
         }
     }
 
-    pub(super) fn relayed(&mut self, body: Relayed) {
+    pub(super) fn relayed(&mut self, body: Relayed, place: Option<&Place>) {
         match body {
             Relayed::Published { event, data, except } => {
                 let channel = self.key.channel.clone();
-                self.publish(&Publication { channel, event, data, except }, None);
+                self.publish(&Publication { channel, event, data, except }, place);
             }
             Relayed::Whispered { event, data, user, socket } => {
                 let frame = Frame::client_event(&self.key.channel, &event, &data, user.as_ref());
-                self.fan_out(&frame, Some(socket), None);
+                self.fan_out(&frame, Some(socket), place);
             }
             Relayed::Terminated => self.dismiss_all(TERMINATED),
         }

@@ -38,6 +38,8 @@ pub(crate) use self::command::{Answer, Command, Join, Route};
 pub use self::roster::Member;
 
 const FAILED: (ErrorCode, &str) = (ErrorCode::Reconnect, "Channel restarted");
+const UNREACHABLE: (ErrorCode, &str) =
+    (ErrorCode::OverCapacity, "The other nodes cannot be reached");
 const TERMINATED: (ErrorCode, &str) = (ErrorCode::Unauthorized, "You got disconnected by the app.");
 
 /// Stops a channel that has nobody left. Sent by the registry, which has already forgotten it.
@@ -140,7 +142,7 @@ impl ChannelActor {
             Command::ListMembers(members) => {
                 members.give(|| self.roster.members().map(|(user, _)| user.clone()).collect());
             }
-            Command::Relayed(body) => self.relayed(body),
+            Command::Relayed { body, place } => self.relayed(body, place.as_ref()),
             Command::Followed { channel, remembered } => {
                 // an earlier life of this channel may have asked too
                 if channel == self.id {

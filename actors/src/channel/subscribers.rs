@@ -4,7 +4,7 @@ use actix::{AsyncContext as _, Context};
 
 use super::count::Telling;
 use super::roster::Arrival;
-use super::{ChannelActor, Join, Subscriber};
+use super::{ChannelActor, Join, Subscriber, UNREACHABLE};
 use crate::errand::Errand;
 use crate::protocol::{ErrorCode, Frame};
 use crate::seat::Seat;
@@ -13,7 +13,12 @@ use crate::session::effect::{Close, JoinRefusal, Refused};
 impl ChannelActor {
     pub(super) fn join(&mut self, join: Join, ctx: &mut Context<Self>) {
         if let Some(waiting) = &mut self.joining {
+            let (seat, attempt) = (join.seat, join.attempt);
             waiting.push(join);
+            ctx.run_later(self.crew.join_wait(), move |channel, ctx| {
+                channel.give_up(seat, attempt);
+                channel.tell_if_vacant(ctx);
+            });
             return;
         }
         let known = self.subscribers.contains_key(&join.seat.socket);
@@ -35,6 +40,23 @@ impl ChannelActor {
             self.fan_out(&frame, Some(join.seat.socket), None);
         }
         self.tell_count(ctx);
+    }
+
+    /// Turns a join away that still waits for the bridge.
+    fn give_up(&mut self, seat: Seat, attempt: u32) {
+        let Some(waiting) = &mut self.joining else {
+            return;
+        };
+        let is_it = |join: &Join| join.seat == seat && join.attempt == attempt;
+        let Some(index) = waiting.iter().position(is_it) else {
+            return;
+        };
+        let join = waiting.remove(index);
+        if join.replies.is_some() {
+            self.dismiss(seat, UNREACHABLE);
+        } else {
+            self.refuse(&join, JoinRefusal::Unavailable);
+        }
     }
 
     fn attach(&mut self, join: &Join) {

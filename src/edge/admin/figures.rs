@@ -10,7 +10,7 @@ use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
 use super::process::Process;
-use super::readiness;
+use super::{bridge, readiness};
 use crate::edge::EdgeState;
 use crate::logging;
 
@@ -112,6 +112,9 @@ pub(super) fn expose(edge: &EdgeState) -> String {
     let mut exposition = Exposition::default();
     expose_node(&mut exposition, node);
     expose_tables(&mut exposition, edge);
+    if let Some(watch) = node.bridge() {
+        bridge::expose(&mut exposition, watch);
+    }
     let apps = counted(node);
     for (name, kind, help, read) in PER_APP {
         let mut family = exposition.family(name, kind, help);

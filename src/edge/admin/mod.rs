@@ -4,6 +4,7 @@
 //! foreign `Origin` and `Host` refused) nor embed one.
 
 mod access;
+mod bridge;
 mod exposition;
 mod figures;
 mod overview;

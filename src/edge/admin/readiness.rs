@@ -41,6 +41,9 @@ pub(super) fn obstacles(node: &NodeHandle) -> Vec<&'static str> {
     } else if !node.is_serving() {
         reasons.push("starting");
     }
+    if node.bridge().is_some_and(|bridge| !bridge.is_whole()) {
+        reasons.push("the bridge to the other nodes is broken");
+    }
     if Process::read().descriptors_left().is_some_and(|left| left < DESCRIPTORS_NEEDED) {
         reasons.push("file descriptors are running out");
     }

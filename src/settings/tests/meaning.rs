@@ -74,5 +74,61 @@ fn null_is_absent() {
     let mut json = with_app(json!({"id": null, "limits": null}));
     json["redis"] = json!(null);
     json["port"] = json!(null);
-    assert!(load(&json).unwrap().unbuilt.is_empty());
+    let settings = load(&json).unwrap();
+    assert!(settings.unbuilt.is_empty() && settings.config.redis.is_none());
+}
+
+#[test]
+fn redis_is_read_whole() {
+    let mut json = with_app(json!({}));
+    json["redis"] = json!({
+        "addresses": ["a:1", "[::1]:2"], "sentinel": true, "master": "m", "database": 3, "username": "u",
+        "password": "p", "prefix": "x/", "cluster-secret": "0123456789abcdef", "repair-events": 0,
+        "repair-seconds": 9, "secure": true,
+    });
+    let address = |host: &str, port| Address { host: host.to_owned(), port };
+    let expected = RedisOptions {
+        addresses: vec![address("a", 1), address("::1", 2)],
+        topology: Topology::Sentinel { master: "m".to_owned() },
+        database: 3,
+        username: "u".to_owned(),
+        password: "p".to_owned(),
+        secure: true,
+        authority: None,
+        prefix: "x/".to_owned(),
+        cluster_secret: "0123456789abcdef".to_owned(),
+        repair_events: 0,
+        repair_wait: Duration::from_secs(9),
+    };
+    assert_eq!(load(&json).unwrap().config.redis, Some(expected));
+    json["redis"]["address"] = json!("b:3");
+    let options = load(&json).unwrap().config.redis.unwrap();
+    assert_eq!(options.addresses.len(), 3);
+    assert_eq!(options.addresses[0], address("b", 3));
+}
+
+#[test]
+fn redis_that_cannot_be_meant() {
+    let cases = [
+        (json!({"address": "r"}), "redis.address: must be host:port"),
+        (json!({"addresses": ["r"]}), "redis.addresses[0]: must be host:port"),
+        (json!({"prefix": "{a}"}), "redis.prefix: must be"),
+        (json!({"sentinel": true, "cluster": true}), "redis.cluster: cannot go with sentinel"),
+        (json!({"certificate-authority": "x.pem"}), "redis.certificate-authority: needs secure"),
+        (
+            json!({"secure": true, "certificate-authority": "x.pem"}),
+            "redis.certificate-authority: x.pem",
+        ),
+        (json!({"adress": "r:1"}), "redis.adress: no such key; did you mean redis.address?"),
+    ];
+    for (redis, expected) in cases {
+        let mut json = with_app(json!({}));
+        json["redis"] = redis;
+        assert_mistake(load(&json), expected);
+    }
+    let mut json = with_app(json!({"limits": {"event-data-bytes": 250_000}}));
+    json["limits"] = json!({"outbox-bytes": 1_000_000});
+    assert!(load(&json).is_ok());
+    json["redis"] = json!({});
+    assert_mistake(load(&json), "applications[0].limits.event-data-bytes: must be at most 174080");
 }

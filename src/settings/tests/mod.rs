@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use micronotifier_actors::config::{Delivery, DuplicateSubscribe};
 use micronotifier_actors::limits::{AppLimits, NodeLimits};
+use micronotifier_actors::redis::{Address, RedisOptions, Topology};
 use serde_json::json;
 
 use super::report::Report;

@@ -31,7 +31,10 @@ fn micronotifier_files_load_unchanged() {
         "applications": [{"name": "testapp", "key": "1234567890", "secret": "abcdefghij"}],
         "redis": {"address": "localhost:6379", "database": 0, "password": "", "sentinel": false, "secure": false},
     });
-    assert_eq!(load(&with_redis).unwrap().unbuilt, ["redis"]);
+    let settings = load(&with_redis).unwrap();
+    assert!(settings.unbuilt.is_empty());
+    let localhost = Address { host: "localhost".to_owned(), port: 6379 };
+    assert_eq!(settings.config.redis, Some(RedisOptions::single(localhost)));
 }
 
 #[test]

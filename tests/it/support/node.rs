@@ -8,9 +8,10 @@ use std::time::Duration;
 use micronotifier::config::{
     EdgeConfig, HttpConfig, Listen, LogConfig, LogFormat, ServerConfig, SocketConfig,
 };
-use micronotifier_actors::Node;
+use micronotifier::{RunningServer, ServeError};
 use micronotifier_actors::bridge::loopback::Hub;
 use micronotifier_actors::config::NodeConfig;
+use micronotifier_actors::{Node, NodeHandle};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -19,10 +20,11 @@ use super::stream::Stream;
 use super::{Api, DEADLINE, Socket, unique};
 
 /// A running server.
-#[derive(Debug)]
 pub(crate) struct TestNode {
     address: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
+    #[allow(dead_code, reason = "read by the cluster's tests")]
+    handle: NodeHandle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -48,14 +50,15 @@ fn configuration() -> ServerConfig {
         edge: EdgeConfig::default(),
         socket: SocketConfig::default(),
         http: HttpConfig::default(),
+        redis: None,
         log: LogConfig { format: LogFormat::Text, level: log::LevelFilter::Off },
     }
 }
 
 impl TestNode {
-    /// Starts a server with the usual configuration, changed by `adjust`.
+    /// Starts a server as the program does, with the usual configuration, changed by `adjust`.
     pub(crate) fn start(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
-        Self::start_with(adjust, Node::start)
+        Self::start_by(adjust, async |config| micronotifier::serve(config).await)
     }
 
     /// Starts one more node of those that share a hub.
@@ -68,27 +71,41 @@ impl TestNode {
         adjust: impl FnOnce(&mut ServerConfig),
         start: impl FnOnce(NodeConfig) -> Node + Send + 'static,
     ) -> Self {
+        Self::start_by(adjust, async |config| micronotifier::serve_with(config, start).await)
+    }
+
+    fn start_by(
+        adjust: impl FnOnce(&mut ServerConfig),
+        serve: impl AsyncFnOnce(ServerConfig) -> Result<RunningServer, ServeError> + Send + 'static,
+    ) -> Self {
         let mut config = configuration();
         adjust(&mut config);
         let (started, addresses) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(async move {
-                let server = micronotifier::serve_with(config, start).await;
-                let server = server.expect("the server starts");
-                started.send((server.address(), server.admin_address())).expect("the test waits");
+                let server = serve(config).await.expect("the server starts");
+                let addresses = (server.address(), server.admin_address());
+                started.send((addresses, server.node().clone())).expect("the test waits");
                 // An error means that the test is gone, which is a reason to stop as well.
                 stopped.await.ok();
                 server.stop().await;
             });
         });
-        let (address, admin) = addresses.recv_timeout(DEADLINE).expect("the server starts");
-        Self { address, admin, stop: Some(stop), thread: Some(thread) }
+        let ((address, admin), handle) =
+            addresses.recv_timeout(DEADLINE).expect("the server starts");
+        Self { address, admin, handle, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Returns the TCP address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address.expect("a TCP listener")
+    }
+
+    /// Returns a door to the node behind the server.
+    #[allow(dead_code, reason = "used by the cluster's tests")]
+    pub(crate) fn handle(&self) -> &NodeHandle {
+        &self.handle
     }
 
     /// Opens a TCP connection.

@@ -1,0 +1,186 @@
+//! The bridge by way of Redis: topics carry events, a script gives them their order, a stream repairs holes.
+//!
+//! `RedisBridge` is the mailbox; behind it work two tasks on the same thread, publisher and subscriber,
+//! each with a connection of its own, which it makes anew when it is lost. Started by [`Ready::start`] on
+//! an arbiter of its own; it ends when nobody holds its handle any more. What it is told is bounded by the
+//! places of events and by live channels. A panic costs the event that it came from, or at most a task's
+//! connection.
+
+mod backoff;
+mod channels;
+mod inbox;
+mod office;
+mod position;
+mod probe;
+mod publisher;
+mod query;
+mod subscriber;
+mod topic;
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{Actor, Arbiter, Context, Handler};
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
+
+use self::office::Office;
+use self::publisher::{Event, Outgoing, Publisher};
+use self::subscriber::{Subscriber, Wish};
+use self::topic::Epoch;
+use super::watch::BridgeWatch;
+use super::wire::Wire;
+use super::{BridgeError, BridgeHandle, BridgeSink, Follow, Relay, Unfollow};
+use crate::lifeline::contain;
+use crate::redis::{Keys, Link, LinkError, RedisOptions};
+
+/// A bridge that has looked whether Redis can be used, and can start.
+pub struct Ready {
+    options: RedisOptions,
+}
+
+impl Ready {
+    /// Looks whether Redis can be used as configured. A server that is away is no obstacle: the bridge
+    /// starts, is not whole, and keeps trying.
+    ///
+    /// # Errors
+    /// [`LinkError::Refused`]: a wrong password, database or address, which time does not heal.
+    pub async fn check(options: RedisOptions) -> Result<Self, LinkError> {
+        let link = Link::new(options.clone());
+        match link.open(|_| Ok::<(), ()>(())).await {
+            Ok(_) => {}
+            Err(error @ LinkError::Refused { .. }) => return Err(error),
+            Err(error) => log::warn!("{error}; starting all the same, not ready until it answers"),
+        }
+        Ok(Self { options })
+    }
+
+    /// Starts the bridge of one node. Call it inside an actix system.
+    pub fn start(self, sink: BridgeSink) -> BridgeHandle {
+        let watch = Arc::new(BridgeWatch::default());
+        let seen = Arc::clone(&watch);
+        let bridge = RedisBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| {
+            RedisBridge::new(self.options, sink, watch)
+        });
+        BridgeHandle {
+            relay: bridge.clone().recipient(),
+            follow: bridge.clone().recipient(),
+            unfollow: bridge.recipient(),
+            watch: seen,
+        }
+    }
+}
+
+/// See the module.
+struct RedisBridge {
+    wire: Wire,
+    publisher: mpsc::UnboundedSender<Outgoing>,
+    subscriber: mpsc::UnboundedSender<Wish>,
+    watch: Arc<BridgeWatch>,
+    tasks: Option<(Publisher, Subscriber)>,
+}
+
+impl RedisBridge {
+    fn new(options: RedisOptions, sink: BridgeSink, watch: Arc<BridgeWatch>) -> Self {
+        // a name that no earlier run of this node had: what that one sent is not ours
+        let node = Epoch::fresh();
+        let keys = Keys::new(&options.prefix);
+        let wire = Wire::new(node.as_str(), &options.cluster_secret);
+        let office = Rc::new(Office {
+            probe: keys.probe(node.as_str()),
+            keys,
+            wire: wire.clone(),
+            watch: Arc::clone(&watch),
+            sink,
+            repair_events: options.repair_events,
+            repair_wait: options.repair_wait,
+            link: Link::new(options),
+        });
+        let (publisher, outgoing) = mpsc::unbounded_channel();
+        let (subscriber, wishes) = mpsc::unbounded_channel();
+        let tasks = (
+            Publisher::new(Rc::clone(&office), outgoing),
+            Subscriber::new(office, wishes, publisher.downgrade()),
+        );
+        Self { wire, publisher, subscriber, watch, tasks: Some(tasks) }
+    }
+
+    fn relay(&self, relay: Relay) {
+        let Relay { key, body, remember, to_self, done, place } = relay;
+        let envelope = match self.wire.write(&key, &body, !to_self) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                log::warn!("an event cannot be told to other nodes: {error}");
+                self.watch.refused.add(1);
+                if let Some(done) = done {
+                    // who has given up waiting was told so by the deadline
+                    done.send(Err(BridgeError::Refused)).unwrap_or_default();
+                }
+                return;
+            }
+        };
+        let is_sequenced = to_self || remember.is_some();
+        let event = Event { key, envelope, is_sequenced, remember, done, _place: place };
+        // it fails when the bridge is at its end, which `done` tells by being dropped
+        self.publisher.send(Outgoing::Event(event)).unwrap_or_default();
+    }
+
+    fn wish(&self, wish: Wish) {
+        // it fails when the bridge is at its end
+        self.subscriber.send(wish).unwrap_or_default();
+    }
+}
+
+// === Lifecycle ===
+
+impl Actor for RedisBridge {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _ctx: &mut Self::Context) {
+        if let Some((mut publisher, mut subscriber)) = self.tasks.take() {
+            actix_rt::spawn(async move {
+                while AssertUnwindSafe(publisher.run()).catch_unwind().await.is_err() {
+                    log::error!(actor = "bridge"; "the publisher panicked");
+                    publisher.recover();
+                }
+            });
+            actix_rt::spawn(async move {
+                while AssertUnwindSafe(subscriber.run()).catch_unwind().await.is_err() {
+                    log::error!(actor = "bridge"; "the subscriber panicked");
+                    subscriber.recover();
+                }
+            });
+        }
+    }
+
+    fn stopped(&mut self, _ctx: &mut Self::Context) {
+        Arbiter::current().stop();
+    }
+}
+
+// === Handlers ===
+
+impl Handler<Relay> for RedisBridge {
+    type Result = ();
+
+    fn handle(&mut self, relay: Relay, _ctx: &mut Self::Context) {
+        contain("bridge", || self.relay(relay));
+    }
+}
+
+impl Handler<Follow> for RedisBridge {
+    type Result = ();
+
+    fn handle(&mut self, Follow { key, wish }: Follow, _ctx: &mut Self::Context) {
+        contain("bridge", || self.wish(Wish::Follow { key, wish }));
+    }
+}
+
+impl Handler<Unfollow> for RedisBridge {
+    type Result = ();
+
+    fn handle(&mut self, Unfollow { key }: Unfollow, _ctx: &mut Self::Context) {
+        contain("bridge", || self.wish(Wish::Unfollow { key }));
+    }
+}

@@ -1,0 +1,107 @@
+//! What the tasks of one bridge work with: the link, the names, the wire, and the way to the node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::position::Seen;
+use super::query::Stands;
+use super::topic;
+use crate::bridge::watch::BridgeWatch;
+use crate::bridge::wire::{Told, Wire, WireError};
+use crate::bridge::{BridgeEvent, BridgeSink, Held, Relayed, Remembered};
+use crate::door::Bound;
+use crate::lifeline::contain;
+use crate::protocol::ChannelKey;
+use crate::redis::{Keys, Link};
+
+/// What is read of a message; `None` for one that is not to be delivered but has its place.
+pub(super) type Item = Option<Told>;
+
+/// What both tasks work with.
+pub(super) struct Office {
+    pub(super) link: Link,
+    pub(super) keys: Keys,
+    pub(super) wire: Wire,
+    pub(super) watch: Arc<BridgeWatch>,
+    /// See [`Office::emit`].
+    pub(super) sink: BridgeSink,
+    /// The topic of this node's own probes.
+    pub(super) probe: String,
+    pub(super) repair_events: u32,
+    pub(super) repair_wait: Duration,
+}
+
+impl Office {
+    /// Reads the text of a topic: position and envelope; `None` for what is dropped, which is counted.
+    /// What a later release tells has its place, but nothing to deliver.
+    pub(super) fn read(&self, key: &ChannelKey, text: &[u8]) -> Option<(Stands, Item)> {
+        let split = std::str::from_utf8(text).ok().and_then(topic::split);
+        let Some((position, envelope)) = split else {
+            self.watch.dropped.malformed.add(1);
+            return None;
+        };
+        let told = contain("bridge", || self.wire.read(key, envelope))?;
+        match told {
+            Ok(told) => Some((position, Some(told))),
+            Err(cause) => {
+                self.watch.dropped.count(cause);
+                matches!(cause, WireError::Unknown | WireError::Version).then_some((position, None))
+            }
+        }
+    }
+
+    /// Reads an entry of a history. What is dropped has its place all the same.
+    pub(super) fn read_envelope(&self, key: &ChannelKey, envelope: &[u8]) -> Item {
+        let envelope = std::str::from_utf8(envelope).ok()?;
+        match self.wire.read(key, envelope) {
+            Ok(told) => Some(told),
+            Err(cause) => {
+                self.watch.dropped.count(cause);
+                None
+            }
+        }
+    }
+
+    pub(super) fn remembered(
+        &self,
+        key: &ChannelKey,
+        envelope: &str,
+        left: u64,
+    ) -> Option<Remembered> {
+        match self.read_envelope(key, envelope.as_bytes())?.body {
+            Relayed::Published { event, data, .. } => {
+                Some(Remembered { event, data, expires_in: Duration::from_millis(left) })
+            }
+            Relayed::Whispered { .. } | Relayed::Terminated => None,
+        }
+    }
+
+    pub(super) fn deliver(&self, key: &ChannelKey, told: Told, under_way: &Arc<Bound>) {
+        if told.delivered && told.node == self.wire.node() {
+            return;
+        }
+        let (key, body, held) = (key.clone(), told.body, Held(under_way.reserve()));
+        self.emit(BridgeEvent::RemotePublished { key, body, held });
+    }
+
+    /// Tells the node something. A panic there costs what is told.
+    pub(super) fn emit(&self, event: BridgeEvent) {
+        contain("bridge", || (self.sink)(event));
+    }
+
+    pub(super) fn count(&self, seen: &Seen) {
+        let watch = &self.watch;
+        for (counter, count) in [
+            (&watch.duplicates, seen.duplicates),
+            (&watch.holes, seen.holes),
+            (&watch.repaired, seen.repaired),
+            (&watch.lost, seen.lost),
+            (&watch.epochs, seen.epochs),
+            (&watch.dropped.bogus, seen.bogus),
+        ] {
+            if count > 0 {
+                counter.add(count);
+            }
+        }
+    }
+}

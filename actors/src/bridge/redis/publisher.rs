@@ -1,0 +1,383 @@
+//! The connection that events go out on: one, pipelined, in the order in which they came.
+//!
+//! At most [`IN_FLIGHT`] commands have no answer yet; what comes beyond waits for at most [`PATIENCE`],
+//! and so does everything while there is no connection. An event is never sent twice: a command without
+//! an answer may have been carried out. Only what the server said it did not do, for it had forgotten
+//! the scripts, is done again.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesOrdered, StreamExt as _};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::backoff::Backoff;
+use super::office::Office;
+use super::topic::Epoch;
+use crate::bridge::BridgeError;
+use crate::door::Place;
+use crate::protocol::ChannelKey;
+use crate::redis::LinkError;
+
+/// Commands without an answer.
+const IN_FLIGHT: usize = 1024;
+/// How long something may wait to be sent.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the position of a silent channel is kept. After it a new epoch begins.
+const META: Duration = Duration::from_hours(1);
+
+/// What goes out.
+pub(super) enum Outgoing {
+    /// Something of a channel.
+    Event(Event),
+    /// A probe of the subscriber.
+    Probe { topic: String, text: String },
+    /// What is sent is not heard: the connection is to be made anew.
+    Rebuild,
+}
+
+/// Something of a channel, ready to be sent.
+pub(super) struct Event {
+    pub(super) key: ChannelKey,
+    pub(super) envelope: String,
+    /// It gets a position, and is kept for nodes that miss it.
+    pub(super) is_sequenced: bool,
+    /// How long it is remembered as the channel's last; sequenced events only.
+    pub(super) remember: Option<Duration>,
+    pub(super) done: Option<oneshot::Sender<Result<(), BridgeError>>>,
+    /// Held for its drop.
+    pub(super) _place: Option<Place>,
+}
+
+struct Waiting {
+    what: Work,
+    until: Instant,
+}
+
+/// What was sent on the connection of that generation, and the answer.
+type Sent = (Work, u64, RedisResult<Value>);
+
+enum Work {
+    Event(Event),
+    Probe { topic: String, text: String },
+}
+
+type Sending = Pin<Box<dyn Future<Output = Sent>>>;
+type Opening = Pin<Box<dyn Future<Output = Result<MultiplexedConnection, LinkError>>>>;
+
+/// See the module.
+pub(super) struct Publisher {
+    office: Rc<Office>,
+    queue: mpsc::UnboundedReceiver<Outgoing>,
+    waiting: VecDeque<Waiting>,
+    in_flight: FuturesOrdered<Sending>,
+    state: State,
+    backoff: Backoff,
+    /// Told by the connection that it is gone.
+    lost: mpsc::UnboundedReceiver<u64>,
+    losing: mpsc::UnboundedSender<u64>,
+    /// Tells connections apart.
+    generation: u64,
+}
+
+enum State {
+    Opening(Opening),
+    Open(MultiplexedConnection),
+    /// The server has forgotten the scripts: they are loaded once everything under way is answered.
+    Reloading {
+        connection: MultiplexedConnection,
+        again: Vec<Event>,
+    },
+}
+
+impl Publisher {
+    pub(super) fn new(office: Rc<Office>, queue: mpsc::UnboundedReceiver<Outgoing>) -> Self {
+        let (losing, lost) = mpsc::unbounded_channel();
+        let mut publisher = Self {
+            office,
+            queue,
+            waiting: VecDeque::new(),
+            in_flight: FuturesOrdered::new(),
+            state: State::Opening(Box::pin(std::future::pending())),
+            backoff: Backoff::default(),
+            lost,
+            losing,
+            generation: 0,
+        };
+        publisher.reopen(Duration::ZERO);
+        publisher
+    }
+
+    /// Works until nobody is left who could send anything.
+    pub(super) async fn run(&mut self) {
+        loop {
+            self.send_all().await;
+            let expiry = self.waiting.front().map(|waiting| waiting.until);
+            tokio::select! {
+                outgoing = self.queue.recv() => match outgoing {
+                    Some(outgoing) => self.enqueue(outgoing),
+                    None => return,
+                },
+                Some(sent) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    self.settle(sent);
+                }
+                opened = opening(&mut self.state) => self.opened(opened),
+                Some(generation) = self.lost.recv() => {
+                    if generation == self.generation {
+                        self.lose("the connection is gone");
+                    }
+                }
+                () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
+                    self.expire();
+                }
+            }
+        }
+    }
+
+    /// Begins anew after a panic.
+    pub(super) fn recover(&mut self) {
+        let wait = self.backoff.next();
+        self.reopen(wait);
+    }
+
+    fn enqueue(&mut self, outgoing: Outgoing) {
+        let what = match outgoing {
+            Outgoing::Event(event) => Work::Event(event),
+            Outgoing::Probe { topic, text } => Work::Probe { topic, text },
+            Outgoing::Rebuild => return self.lose("what is sent is not heard"),
+        };
+        self.waiting.push_back(Waiting { what, until: Instant::now() + PATIENCE });
+    }
+
+    /// Sends what waits, as far as there is room.
+    async fn send_all(&mut self) {
+        if let State::Reloading { .. } = self.state
+            && self.in_flight.is_empty()
+        {
+            self.reload().await;
+        }
+        while let State::Open(connection) = &self.state
+            && self.in_flight.len() < IN_FLIGHT
+            && let Some(Waiting { what, .. }) = self.waiting.pop_front()
+        {
+            let command = self.office.command(&what);
+            let sending = send(connection.clone(), self.generation, command, what);
+            let mut sending: Sending = Box::pin(tokio::task::unconstrained(sending));
+            // polled at once, so that it has its place in the pipeline before the next
+            match poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
+                Poll::Ready(sent) => self.settle(sent),
+                Poll::Pending => self.in_flight.push_back(sending),
+            }
+        }
+    }
+
+    fn settle(&mut self, (work, generation, result): Sent) {
+        let Work::Event(event) = work else {
+            return;
+        };
+        let result = result.and_then(Value::extract_error);
+        let Err(error) = result else {
+            self.office.watch.taken.add(1);
+            return answer(event, Ok(()));
+        };
+        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+            return self.send_again(event);
+        }
+        self.office.watch.refused.add(1);
+        answer(event, Err(verdict(&error)));
+        if is_useless(&error) && generation == self.generation {
+            self.lose("the server takes no events");
+        } else if !error.is_timeout() {
+            log::debug!(error:% = error.category(); "an event was not taken");
+        }
+    }
+
+    fn send_again(&mut self, event: Event) {
+        match std::mem::replace(&mut self.state, State::Opening(Box::pin(std::future::pending()))) {
+            State::Open(connection) => {
+                self.state = State::Reloading { connection, again: vec![event] };
+            }
+            State::Reloading { connection, mut again } => {
+                again.push(event);
+                self.state = State::Reloading { connection, again };
+            }
+            opening @ State::Opening(_) => {
+                self.state = opening;
+                self.wait_again(vec![event]);
+            }
+        }
+    }
+
+    async fn reload(&mut self) {
+        let state =
+            std::mem::replace(&mut self.state, State::Opening(Box::pin(std::future::pending())));
+        let State::Reloading { mut connection, again } = state else {
+            self.state = state;
+            return;
+        };
+        self.wait_again(again);
+        match self.office.link.scripts().load(&mut connection).await {
+            Ok(()) => self.state = State::Open(connection),
+            Err(error) => {
+                log::warn!(error:% = error; "redis does not take the scripts");
+                let wait = self.backoff.next();
+                self.reopen(wait);
+            }
+        }
+    }
+
+    /// Puts events back before all others, in the order in which they came.
+    fn wait_again(&mut self, again: Vec<Event>) {
+        let until = Instant::now() + PATIENCE;
+        for event in again.into_iter().rev() {
+            self.waiting.push_front(Waiting { what: Work::Event(event), until });
+        }
+    }
+
+    fn opened(&mut self, opened: Result<MultiplexedConnection, LinkError>) {
+        match opened {
+            Ok(connection) => {
+                self.backoff.reset();
+                self.office.watch.connections.add(1);
+                self.office.watch.set_publishes(true);
+                self.state = State::Open(connection);
+                log::info!("events go out by redis");
+            }
+            Err(error) => {
+                self.backoff.complain(&error);
+                let wait = self.backoff.next();
+                self.reopen(wait);
+            }
+        }
+    }
+
+    fn lose(&mut self, cause: &str) {
+        if matches!(self.state, State::Opening(_)) {
+            return;
+        }
+        log::warn!("events do not go out by redis: {cause}");
+        if let State::Reloading { again, .. } = &mut self.state {
+            let again = std::mem::take(again);
+            self.wait_again(again);
+        }
+        let wait = self.backoff.next();
+        self.reopen(wait);
+    }
+
+    fn reopen(&mut self, wait: Duration) {
+        self.office.watch.set_publishes(false);
+        self.generation += 1;
+        let (office, losing, generation) =
+            (Rc::clone(&self.office), self.losing.clone(), self.generation);
+        self.state = State::Opening(Box::pin(async move {
+            tokio::time::sleep(wait).await;
+            let pushes = move |push: PushInfo| match push.kind {
+                PushKind::Disconnection => losing.send(generation).map_err(|_| ()),
+                _ => Ok(()),
+            };
+            office.link.open(pushes).await
+        }));
+    }
+
+    /// Answers what has waited too long.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some(Waiting { until, .. }) = self.waiting.front()
+            && *until <= now
+        {
+            if let Some(Waiting { what: Work::Event(event), .. }) = self.waiting.pop_front() {
+                self.office.watch.refused.add(1);
+                answer(event, Err(BridgeError::Unreachable));
+            }
+        }
+    }
+}
+
+impl Office {
+    /// Builds the command that sends something.
+    fn command(&self, what: &Work) -> Cmd {
+        let event = match what {
+            Work::Event(event) => event,
+            Work::Probe { topic, text } => {
+                let mut command = redis::cmd("PUBLISH");
+                command.arg(topic).arg(text);
+                return command;
+            }
+        };
+        let topic = self.keys.topic(&event.key);
+        if !event.is_sequenced {
+            let mut command = redis::cmd("PUBLISH");
+            command.arg(topic).arg(format!("::{}", event.envelope));
+            return command;
+        }
+        let keys = [
+            self.keys.meta(&event.key),
+            self.keys.history(&event.key),
+            self.keys.cached(&event.key),
+        ];
+        let mut command = self.link.scripts().publish.call(&keys);
+        command
+            .arg(topic)
+            .arg(&event.envelope)
+            .arg(self.repair_events)
+            .arg(millis(self.repair_wait))
+            .arg(millis(META))
+            .arg(Epoch::fresh().as_str())
+            .arg(event.remember.map_or(0, millis));
+        command
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+async fn send(
+    mut connection: MultiplexedConnection,
+    generation: u64,
+    command: Cmd,
+    work: Work,
+) -> Sent {
+    let result = connection.send_packed_command(&command).await;
+    (work, generation, result)
+}
+
+/// Waits for a connection; for ever when none is being opened.
+async fn opening(state: &mut State) -> Result<MultiplexedConnection, LinkError> {
+    match state {
+        State::Opening(opening) => opening.await,
+        State::Open(_) | State::Reloading { .. } => std::future::pending().await,
+    }
+}
+
+fn answer(event: Event, result: Result<(), BridgeError>) {
+    if let Some(done) = event.done {
+        // who has given up waiting was told so by the deadline
+        done.send(result).unwrap_or_default();
+    }
+}
+
+/// Tells what is known of an event that was not confirmed.
+fn verdict(error: &RedisError) -> BridgeError {
+    match error.kind() {
+        ErrorKind::Io | ErrorKind::Parse => BridgeError::TimedOut,
+        _ => BridgeError::Refused,
+    }
+}
+
+/// Tells whether this server will take no event, such as a master that has become a replica.
+fn is_useless(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading
+        )
+    )
+}

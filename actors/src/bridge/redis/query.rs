@@ -1,0 +1,198 @@
+//! What the subscriber asks Redis, and the answers as values: nothing here knows a channel's state.
+
+use futures_util::future::join;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    ErrorKind, FromRedisValue as _, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
+};
+
+use super::position::Question;
+use super::topic::Epoch;
+use crate::redis::Scripts;
+
+/// Events in one answer about a hole.
+const PAGE: usize = 100;
+
+/// A channel to be followed.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) topic: String,
+    pub(super) meta: String,
+    pub(super) cached: String,
+}
+
+/// Keys of a channel's positions.
+#[derive(Debug)]
+pub(super) struct History {
+    pub(super) meta: String,
+    pub(super) stream: String,
+}
+
+/// What `lua/follow.lua` returns: epoch, serial, envelope, milliseconds.
+type Found = (Option<String>, Option<u64>, Option<Vec<u8>>, i64);
+/// What `lua/repair.lua` returns: epoch, serial, ids and envelopes by turns.
+type Kept = (Option<String>, Option<u64>, Vec<Vec<u8>>);
+
+/// Something to ask.
+#[derive(Debug)]
+pub(super) enum Query {
+    /// Subscribe, and then say where each channel stands and what it remembers.
+    Follow(Vec<Wanted>),
+    /// Unsubscribe from these topics.
+    Unfollow(Vec<String>),
+    /// Say where each channel stands: topic and key of its position.
+    Compare(Vec<(String, String)>),
+    /// Say what a channel's history has.
+    Page { topic: String, history: History, question: Question },
+}
+
+/// Where a channel stands: epoch and last serial.
+pub(super) type Stands = Option<(Epoch, u64)>;
+
+/// What is known of a channel at the moment of its subscription.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) topic: String,
+    pub(super) stands: Stands,
+    /// The envelope that it remembers, and for how many milliseconds.
+    pub(super) remembered: Option<(String, u64)>,
+}
+
+/// A page of a history.
+#[derive(Debug)]
+pub(super) struct PageText {
+    pub(super) ticket: u64,
+    pub(super) stands: Stands,
+    pub(super) entries: Vec<(u64, Vec<u8>)>,
+    pub(super) full: bool,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Followed(Vec<Followed>),
+    Unfollowed(Vec<String>),
+    Compared(Vec<(String, Stands)>),
+    Page { topic: String, page: PageText },
+    Failed(RedisError),
+}
+
+impl Query {
+    /// Asks. What is to be sent is sent at the first poll.
+    pub(super) async fn ask(self, connection: MultiplexedConnection, scripts: &Scripts) -> Answer {
+        let answer = match self {
+            Self::Follow(wanted) => follow(connection, scripts, wanted).await,
+            Self::Unfollow(topics) => unfollow(connection, topics).await,
+            Self::Compare(wanted) => compare(connection, wanted).await,
+            Self::Page { topic, history, question } => {
+                page(connection, scripts, topic, history, question).await
+            }
+        };
+        answer.unwrap_or_else(Answer::Failed)
+    }
+}
+
+/// Subscribes, and asks right behind it on the same connection: whatever comes after the answer is on the topic.
+async fn follow(
+    mut connection: MultiplexedConnection,
+    scripts: &Scripts,
+    wanted: Vec<Wanted>,
+) -> RedisResult<Answer> {
+    let topics: Vec<&str> = wanted.iter().map(|wanted| wanted.topic.as_str()).collect();
+    let mut pipeline = redis::pipe();
+    for channel in &wanted {
+        pipeline.add_command(scripts.follow.call(&[&channel.meta, &channel.cached]));
+    }
+    let mut reader = connection.clone();
+    let (subscribed, read) =
+        join(connection.subscribe(&topics), run(&mut reader, scripts, &pipeline)).await;
+    subscribed?;
+    let mut followed = Vec::with_capacity(wanted.len());
+    for (wanted, value) in wanted.into_iter().zip(read?) {
+        let (epoch, serial, envelope, left) = Found::from_redis_value(value)?;
+        let envelope = envelope.and_then(|envelope| String::from_utf8(envelope).ok());
+        let left = u64::try_from(left).ok().filter(|left| *left > 0);
+        let (topic, stands) = (wanted.topic, stands(epoch, serial));
+        followed.push(Followed { topic, stands, remembered: envelope.zip(left) });
+    }
+    Ok(Answer::Followed(followed))
+}
+
+async fn unfollow(
+    mut connection: MultiplexedConnection,
+    topics: Vec<String>,
+) -> RedisResult<Answer> {
+    connection.unsubscribe(&topics).await?;
+    Ok(Answer::Unfollowed(topics))
+}
+
+async fn compare(
+    mut connection: MultiplexedConnection,
+    wanted: Vec<(String, String)>,
+) -> RedisResult<Answer> {
+    let mut pipeline = redis::pipe();
+    for (_, meta) in &wanted {
+        pipeline.cmd("HMGET").arg(meta).arg("e").arg("s");
+    }
+    let values: Vec<(Option<String>, Option<u64>)> = pipeline.query_async(&mut connection).await?;
+    let stands = values.into_iter().map(|(epoch, serial)| stands(epoch, serial));
+    let topics = wanted.into_iter().map(|(topic, _)| topic);
+    Ok(Answer::Compared(topics.zip(stands).collect()))
+}
+
+async fn page(
+    mut connection: MultiplexedConnection,
+    scripts: &Scripts,
+    topic: String,
+    history: History,
+    question: Question,
+) -> RedisResult<Answer> {
+    let mut command = scripts.repair.call(&[&history.meta, &history.stream]);
+    command.arg(question.from).arg(PAGE);
+    let mut pipeline = redis::pipe();
+    pipeline.add_command(command);
+    let value = run(&mut connection, scripts, &pipeline).await?.pop().unwrap_or(Value::Nil);
+    let (epoch, serial, flat) = Kept::from_redis_value(value)?;
+    let mut flat = flat.into_iter();
+    let mut entries = Vec::with_capacity(flat.len() / 2);
+    while let (Some(id), Some(envelope)) = (flat.next(), flat.next()) {
+        entries.extend(serial_of(&id).map(|serial| (serial, envelope)));
+    }
+    let full = entries.len() >= PAGE;
+    let page = PageText { ticket: question.ticket, stands: stands(epoch, serial), entries, full };
+    Ok(Answer::Page { topic, page })
+}
+
+/// Runs calls of scripts that only read; a server that has forgotten them is told again.
+async fn run(
+    connection: &mut MultiplexedConnection,
+    scripts: &Scripts,
+    pipeline: &Pipeline,
+) -> RedisResult<Vec<Value>> {
+    match pipeline.query_async(connection).await {
+        Err(error) if has_forgotten(&error) => {
+            scripts.load(connection).await?;
+            pipeline.query_async(connection).await
+        }
+        result => result,
+    }
+}
+
+fn has_forgotten(error: &RedisError) -> bool {
+    let is_unknown = |kind| kind == Some(ServerErrorKind::NoScript);
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+        || error
+            .clone()
+            .into_server_errors()
+            .is_some_and(|errors| errors.iter().any(|(_, error)| is_unknown(error.kind())))
+}
+
+fn stands(epoch: Option<String>, serial: Option<u64>) -> Stands {
+    let epoch = Epoch::parse(&epoch?)?;
+    Some((epoch, serial?))
+}
+
+/// Returns the serial in the id of an entry, `⟨serial⟩-0`.
+fn serial_of(id: &[u8]) -> Option<u64> {
+    std::str::from_utf8(id).ok()?.strip_suffix("-0")?.parse().ok()
+}

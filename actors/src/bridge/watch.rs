@@ -1,0 +1,115 @@
+//! What is known of a bridge from outside: whether it is whole, and what it has counted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::wire::WireError;
+use crate::metrics::{Counter, Gauge};
+
+/// The state of one bridge and its counters: atomics that the bridge raises and anybody reads.
+#[derive(Debug, Default)]
+pub struct BridgeWatch {
+    publishes: AtomicBool,
+    subscribes: AtomicBool,
+    hears: AtomicBool,
+    /// Channels that are followed.
+    pub followed: Gauge,
+    /// How long the last probe took from this node to itself, in microseconds.
+    pub probe_micros: Gauge,
+    /// Times that a connection to the broker was opened.
+    pub connections: Counter,
+    /// Events that the broker took.
+    pub taken: Counter,
+    /// Events that it did not take, or not in time.
+    pub refused: Counter,
+    /// Times that a channel's events were found to have a hole.
+    pub holes: Counter,
+    /// Events that were read from the history.
+    pub repaired: Counter,
+    /// Events that were missing there too.
+    pub lost: Counter,
+    /// Times that the order of a channel began anew.
+    pub epochs: Counter,
+    /// Messages that came twice; they were delivered once.
+    pub duplicates: Counter,
+    /// What was dropped, by cause.
+    pub dropped: Dropped,
+}
+
+/// Messages of other nodes that were dropped, by cause.
+#[derive(Debug, Default)]
+pub struct Dropped {
+    /// Larger than an envelope may be.
+    pub too_large: Counter,
+    /// No envelope, or a wrong one.
+    pub malformed: Counter,
+    /// Of a later version.
+    pub version: Counter,
+    /// Without the cluster's signature.
+    pub forged: Counter,
+    /// About another channel than its topic's.
+    pub misplaced: Counter,
+    /// Of a kind that this release does not know.
+    pub unknown: Counter,
+    /// With a position that the broker has not given.
+    pub bogus: Counter,
+    /// More than this node could take in; what has a position is read again.
+    pub overload: Counter,
+}
+
+impl Dropped {
+    /// Counts an envelope that was not taken.
+    pub(crate) fn count(&self, cause: WireError) {
+        let counter = match cause {
+            WireError::TooLarge => &self.too_large,
+            WireError::Malformed => &self.malformed,
+            WireError::Version => &self.version,
+            WireError::Forged => &self.forged,
+            WireError::Misplaced => &self.misplaced,
+            WireError::Unknown => &self.unknown,
+        };
+        counter.add(1);
+    }
+
+    /// Returns each cause and how many were dropped for it.
+    pub fn by_cause(&self) -> [(&'static str, u64); 8] {
+        [
+            ("too_large", self.too_large.get()),
+            ("malformed", self.malformed.get()),
+            ("version", self.version.get()),
+            ("forged", self.forged.get()),
+            ("misplaced", self.misplaced.get()),
+            ("unknown", self.unknown.get()),
+            ("bogus", self.bogus.get()),
+            ("overload", self.overload.get()),
+        ]
+    }
+}
+
+impl BridgeWatch {
+    /// Makes the watch of a bridge that cannot break.
+    pub(crate) fn unbreakable() -> Self {
+        let watch = Self::default();
+        watch.set_publishes(true);
+        watch.set_subscribes(true);
+        watch.set_hears(true);
+        watch
+    }
+
+    /// Tells whether events go out, and come in, and everything that goes out comes in again.
+    pub fn is_whole(&self) -> bool {
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        is_set(&self.publishes) && is_set(&self.subscribes) && is_set(&self.hears)
+    }
+
+    pub(crate) fn set_publishes(&self, publishes: bool) {
+        self.publishes.store(publishes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_subscribes(&self, subscribes: bool) {
+        self.subscribes.store(subscribes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_hears(&self, hears: bool) {
+        self.hears.store(hears, Ordering::Relaxed);
+    }
+}

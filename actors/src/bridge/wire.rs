@@ -1,0 +1,372 @@
+//! What nodes tell each other, as text: versioned JSON that a broker carries without looking inside.
+//!
+//! ```json
+//! {"v":1,"n":"⟨node⟩","k":"published","a":"⟨app⟩","c":"⟨channel⟩","e":"⟨event⟩","d":"⟨data⟩","x":"1.2"}
+//! ```
+//!
+//! Unknown fields are ignored, unknown kinds too, so that nodes of two releases can work together; a
+//! later version is refused. With a cluster secret a text ends in `,"mac":"⟨hex⟩"}`: HMAC-SHA256 of the
+//! same text without it. Nothing that is read here is trusted: names are parsed as if a client had sent them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+
+use super::Relayed;
+use crate::protocol::sign::Credential;
+use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
+
+/// The version that is written. Those before it are read too; there are none.
+const VERSION: u32 = 1;
+/// The largest envelope, in bytes. Larger ones are neither sent nor read.
+pub const MAX_BYTES: usize = 1 << 20;
+/// What stands before a signature at the end of an envelope.
+const MAC_FIELD: &str = r#","mac":""#;
+
+/// What one node has told the others.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The node that tells it.
+    pub node: String,
+    /// That node has delivered it to its own subscribers already.
+    pub delivered: bool,
+    /// What is told.
+    pub body: Relayed,
+}
+
+/// Why an envelope is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Over [`MAX_BYTES`].
+    #[error("it is too large")]
+    TooLarge,
+    /// Not an envelope, or with a name that breaks its rule.
+    #[error("it is malformed")]
+    Malformed,
+    /// Of a version after ours.
+    #[error("it is of a later version")]
+    Version,
+    /// Not signed with the cluster's secret.
+    #[error("it is not signed by a node of this cluster")]
+    Forged,
+    /// About another channel than that of its topic.
+    #[error("it is about another channel")]
+    Misplaced,
+    /// Something that this release does not know.
+    #[error("its kind is not known")]
+    Unknown,
+}
+
+/// Writes and reads envelopes. `Debug` prints no secret.
+#[derive(Debug, Clone)]
+pub struct Wire {
+    node: String,
+    signer: Option<Credential>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<'t> {
+    v: u32,
+    #[serde(borrow)]
+    n: Cow<'t, str>,
+    #[serde(borrow)]
+    k: Cow<'t, str>,
+    #[serde(borrow)]
+    a: Cow<'t, str>,
+    #[serde(borrow)]
+    c: Cow<'t, str>,
+    /// The event's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    e: Option<Cow<'t, str>>,
+    /// Its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    d: Option<Cow<'t, str>>,
+    /// The connection that gets no copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    x: Option<String>,
+    /// The user who sent a client event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<Cow<'t, str>>,
+    /// The sender has delivered it to its own subscribers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    l: bool,
+}
+
+/// What every version has; a later one may have changed all the rest.
+#[derive(Deserialize)]
+struct Versioned {
+    v: u32,
+}
+
+impl Wire {
+    /// Builds the wire of a node; an empty secret signs nothing.
+    pub fn new(node: &str, cluster_secret: &str) -> Self {
+        let signer = (!cluster_secret.is_empty()).then(|| Credential::new("", cluster_secret));
+        Self { node: node.to_owned(), signer }
+    }
+
+    /// Returns the name of this node.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Writes an envelope.
+    ///
+    /// # Errors
+    /// [`WireError::TooLarge`].
+    pub fn write(
+        &self,
+        key: &ChannelKey,
+        body: &Relayed,
+        delivered: bool,
+    ) -> Result<String, WireError> {
+        let mut envelope = Envelope {
+            v: VERSION,
+            n: Cow::Borrowed(&self.node),
+            k: Cow::Borrowed("terminated"),
+            a: Cow::Borrowed(key.app.as_str()),
+            c: Cow::Borrowed(key.channel.as_str()),
+            e: None,
+            d: None,
+            x: None,
+            u: None,
+            l: delivered,
+        };
+        match body {
+            Relayed::Published { event, data, except } => {
+                envelope.k = Cow::Borrowed("published");
+                envelope.e = Some(Cow::Borrowed(event.as_str()));
+                envelope.d = Some(Cow::Borrowed(data));
+                envelope.x = except.map(|socket| socket.to_string());
+            }
+            Relayed::Whispered { event, data, user, socket } => {
+                envelope.k = Cow::Borrowed("whispered");
+                envelope.e = Some(Cow::Borrowed(event));
+                envelope.d = Some(Cow::Borrowed(data));
+                envelope.x = Some(socket.to_string());
+                envelope.u = user.as_ref().map(|user| Cow::Borrowed(user.as_str()));
+            }
+            Relayed::Terminated => {}
+        }
+        let text = serde_json::to_string(&envelope).map_err(|_| WireError::Malformed)?;
+        let text = self.signed(text);
+        if text.len() > MAX_BYTES { Err(WireError::TooLarge) } else { Ok(text) }
+    }
+
+    fn signed(&self, mut text: String) -> String {
+        if let Some(signer) = &self.signer {
+            let mac = signer.sign(text.as_bytes());
+            text.pop();
+            text.push_str(MAC_FIELD);
+            text.push_str(&mac);
+            text.push_str("\"}");
+        }
+        text
+    }
+
+    /// Reads an envelope that came on the topic of `key`.
+    ///
+    /// # Errors
+    /// [`WireError`] says why it is not taken.
+    pub fn read(&self, key: &ChannelKey, text: &str) -> Result<Told, WireError> {
+        if text.len() > MAX_BYTES {
+            return Err(WireError::TooLarge);
+        }
+        self.verify(text)?;
+        let envelope = match serde_json::from_str::<Envelope<'_>>(text) {
+            Ok(envelope) if envelope.v <= VERSION => envelope,
+            _ => return Err(misfit(text)),
+        };
+        if envelope.a != key.app.as_str() || envelope.c != key.channel.as_str() {
+            return Err(WireError::Misplaced);
+        }
+        let (node, delivered) = (envelope.n.clone().into_owned(), envelope.l);
+        Ok(Told { node, delivered, body: body_of(envelope)? })
+    }
+
+    fn verify(&self, text: &str) -> Result<(), WireError> {
+        let Some(secret) = &self.signer else {
+            return Ok(());
+        };
+        let split = text.strip_suffix("\"}").and_then(|text| text.rsplit_once(MAC_FIELD));
+        let (signed, mac) = split.ok_or(WireError::Forged)?;
+        if secret.verifies(&[signed.as_bytes(), b"}"], mac) {
+            Ok(())
+        } else {
+            Err(WireError::Forged)
+        }
+    }
+}
+
+/// Tells a later version from what is no envelope.
+fn misfit(text: &str) -> WireError {
+    match serde_json::from_str(text) {
+        Ok(Versioned { v }) if v > VERSION => WireError::Version,
+        _ => WireError::Malformed,
+    }
+}
+
+fn body_of(envelope: Envelope<'_>) -> Result<Relayed, WireError> {
+    let except =
+        envelope.x.as_deref().map(|text| SocketId::parse(text).ok_or(WireError::Malformed));
+    let except = except.transpose()?;
+    match &*envelope.k {
+        "published" => {
+            let (event, data) = event_of(envelope.e, envelope.d)?;
+            let event = EventName::parse(&event, usize::MAX).map_err(|_| WireError::Malformed)?;
+            let data = ByteString::from(data.into_owned());
+            Ok(Relayed::Published { event, data, except })
+        }
+        "whispered" => {
+            let (event, data) = event_of(envelope.e, envelope.d)?;
+            if !event.starts_with("client-") {
+                return Err(WireError::Malformed);
+            }
+            let user = envelope.u.map(|user| UserId::member(&user)).transpose();
+            let user = user.map_err(|_| WireError::Malformed)?;
+            let socket = except.ok_or(WireError::Malformed)?;
+            let (event, data) = (Arc::from(&*event), Arc::from(&*data));
+            Ok(Relayed::Whispered { event, data, user, socket })
+        }
+        "terminated" => Ok(Relayed::Terminated),
+        _ => Err(WireError::Unknown),
+    }
+}
+
+type Texts<'t> = (Cow<'t, str>, Cow<'t, str>);
+
+fn event_of<'t>(
+    event: Option<Cow<'t, str>>,
+    data: Option<Cow<'t, str>>,
+) -> Result<Texts<'t>, WireError> {
+    event.zip(data).ok_or(WireError::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::{AppId, ChannelName};
+
+    fn key() -> ChannelKey {
+        ChannelKey {
+            app: AppId::new("a:\"b"),
+            channel: ChannelName::parse("private-c", 164).unwrap(),
+        }
+    }
+
+    fn published(data: &str) -> Relayed {
+        Relayed::Published {
+            event: EventName::parse(r"App\Event", 200).unwrap(),
+            data: data.to_owned().into(),
+            except: Some(SocketId::new(1, 2)),
+        }
+    }
+
+    #[test]
+    fn the_form_of_an_envelope() {
+        let text = Wire::new("n1", "").write(&key(), &published("1"), false).unwrap();
+        assert_eq!(
+            text,
+            r#"{"v":1,"n":"n1","k":"published","a":"a:\"b","c":"private-c","e":"App\\Event","d":"1","x":"1.2"}"#
+        );
+    }
+
+    #[test]
+    fn every_kind_comes_back() {
+        let wire = Wire::new("n1", "secret");
+        let whispered = Relayed::Whispered {
+            event: "client-a".into(),
+            data: "{}".into(),
+            user: Some(UserId::member("u \u{1f600}").unwrap()),
+            socket: SocketId::new(3, 4),
+        };
+        for (body, delivered) in
+            [(published("{\"\\u0000\":1}"), false), (whispered, true), (Relayed::Terminated, false)]
+        {
+            let text = wire.write(&key(), &body, delivered).unwrap();
+            let told = wire.read(&key(), &text).unwrap();
+            assert_eq!((told.node.as_str(), told.delivered), ("n1", delivered));
+            // what is written of it again is the same
+            assert_eq!(wire.write(&key(), &told.body, delivered).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_taken() {
+        let wire = Wire::new("n1", "");
+        let of = |kind: &str, rest: &str| {
+            format!(r#"{{"v":1,"n":"n2","k":"{kind}","a":"a:\"b","c":"private-c"{rest}}}"#)
+        };
+        let cases = [
+            (String::new(), WireError::Malformed),
+            ("[]".to_owned(), WireError::Malformed),
+            (of("published", ""), WireError::Malformed),
+            (of("published", r#","e":"pusher:error","d":"{}""#), WireError::Malformed),
+            (of("published", r#","e":"e","d":"d","x":"1""#), WireError::Malformed),
+            (of("published", r#","e":"e","d":{}"#), WireError::Malformed),
+            (of("whispered", r#","e":"client-a","d":"{}""#), WireError::Malformed),
+            (of("whispered", r#","e":"a","d":"{}","x":"1.2""#), WireError::Malformed),
+            (of("promoted", ""), WireError::Unknown),
+            (r#"{"v":2,"all":"else"}"#.to_owned(), WireError::Version),
+            (of("terminated", "").replace("private-c", "private-d"), WireError::Misplaced),
+            (of("terminated", "").replace("b\"", "c\""), WireError::Misplaced),
+            (" ".repeat(MAX_BYTES + 1), WireError::TooLarge),
+        ];
+        for (text, expected) in cases {
+            let Err(error) = wire.read(&key(), &text) else {
+                panic!("taken: {text}");
+            };
+            assert_eq!(error, expected, "{text:.200}");
+        }
+        let later = of("terminated", r#","new":{"field":[1]}"#);
+        assert!(wire.read(&key(), &later).is_ok(), "unknown fields are ignored");
+        let error = wire.write(&key(), &published(&"x".repeat(MAX_BYTES)), false);
+        assert_eq!(error, Err(WireError::TooLarge));
+    }
+
+    #[test]
+    fn with_a_secret_everything_else_is_forged() {
+        let (wire, other) = (Wire::new("n1", "secret"), Wire::new("n2", "another"));
+        let unsigned = Wire::new("n3", "");
+        let text = wire.write(&key(), &published("1"), false).unwrap();
+        assert!(wire.read(&key(), &text).is_ok());
+        assert!(unsigned.read(&key(), &text).is_ok(), "a signature is an unknown field");
+        for forged in [
+            text.replace(r#""d":"1""#, r#""d":"2""#),
+            text.replace("\"}", "\" }"),
+            other.write(&key(), &published("1"), false).unwrap(),
+            unsigned.write(&key(), &published("1"), false).unwrap(),
+            r#"{"v":1,"mac":""}"#.to_owned(),
+            r#"","mac":""}"#.to_owned(),
+        ] {
+            assert_eq!(wire.read(&key(), &forged).err(), Some(WireError::Forged), "{forged}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_judged(text in "\\PC{0,80}", secret in "[a-z]{0,2}") {
+            prop_assert!(Wire::new("n", &secret).read(&key(), &text).is_err());
+        }
+
+        #[test]
+        fn any_data_comes_back(data in any::<String>(), event in "[^:]{1,20}", secret in "[a-z]{0,2}") {
+            let wire = Wire::new("n", &secret);
+            let event = EventName::parse(&event, 200).unwrap();
+            let body = Relayed::Published { event: event.clone(), data: data.clone().into(), except: None };
+            let text = wire.write(&key(), &body, true).unwrap();
+            match wire.read(&key(), &text).unwrap().body {
+                Relayed::Published { event: name, data: read, except: None } => {
+                    prop_assert_eq!((name, read.to_string()), (event, data));
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+    }
+}

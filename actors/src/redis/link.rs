@@ -1,0 +1,251 @@
+//! Opens connections to Redis: a single server, or the master that Sentinels name.
+//!
+//! Where the server is, is asked anew for every connection, and each is checked to be a master's.
+//! A connection speaks RESP3, gives up after fixed times and is never reopened behind anybody's back.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind,
+    TlsCertificates, Value,
+};
+
+use super::options::{Address, RedisOptions, Topology};
+use super::script::Scripts;
+
+/// How long a connection may take to open, its greeting included.
+const CONNECT: Duration = Duration::from_secs(1);
+/// How long a command may take.
+const RESPONSE: Duration = Duration::from_secs(2);
+/// Commands that may wait to be written: more than are ever in flight, so that none waits for room and order holds.
+const PIPELINE: usize = 4096;
+
+/// Why there is no connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// Nobody answers, or not in time, or who answers is no master now. Worth another try.
+    #[error("redis at {place} cannot be reached: {cause}")]
+    Away {
+        /// Whom was asked.
+        place: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// It answered, and will answer the same again: the configuration must change.
+    #[error("redis at {place} cannot be used: {cause}")]
+    Refused {
+        /// Whom was asked.
+        place: String,
+        /// What it said. Never holds a secret.
+        cause: String,
+    },
+}
+
+/// Opens connections.
+pub(crate) struct Link {
+    options: RedisOptions,
+    scripts: Scripts,
+}
+
+impl Link {
+    pub(crate) fn new(options: RedisOptions) -> Self {
+        if options.secure {
+            // an error means that one is installed already
+            rustls::crypto::ring::default_provider().install_default().ok();
+        }
+        Self { options, scripts: Scripts::default() }
+    }
+
+    /// Opens a connection to the master, which is told the scripts; what it sends unasked goes to `pushes`.
+    ///
+    /// # Errors
+    /// [`LinkError`] says whether another try makes sense.
+    pub(crate) async fn open(
+        &self,
+        pushes: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, LinkError> {
+        let address = match &self.options.topology {
+            Topology::Single => self.first_address()?.clone(),
+            Topology::Sentinel { master } => self.ask_sentinels(master).await?,
+        };
+        let info = self.greeting();
+        let config = config().set_push_sender(pushes);
+        let mut connection = self.connect(&address, info, &config).await?;
+        let role: Value = redis::cmd("ROLE")
+            .query_async(&mut connection)
+            .await
+            .map_err(|error| judge(&address, &error))?;
+        if !is_master(&role) {
+            let cause = "it is a replica, not a master".to_owned();
+            return Err(LinkError::Away { place: address.to_string(), cause });
+        }
+        let loaded = self.scripts.load(&mut connection).await;
+        loaded.map_err(|error| judge(&address, &error))?;
+        Ok(connection)
+    }
+
+    /// Returns the scripts, which every server that a connection leads to has been told.
+    pub(crate) fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
+    fn first_address(&self) -> Result<&Address, LinkError> {
+        self.options.addresses.first().ok_or_else(|| LinkError::Refused {
+            place: "?".to_owned(),
+            cause: "no address is given".to_owned(),
+        })
+    }
+
+    /// Returns how to greet the server.
+    fn greeting(&self) -> RedisConnectionInfo {
+        let info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name()
+            .set_db(i64::from(self.options.database));
+        self.authenticated(info)
+    }
+
+    fn authenticated(&self, mut info: RedisConnectionInfo) -> RedisConnectionInfo {
+        if !self.options.username.is_empty() {
+            info = info.set_username(&self.options.username);
+        }
+        if !self.options.password.is_empty() {
+            info = info.set_password(&self.options.password);
+        }
+        info
+    }
+
+    async fn connect(
+        &self,
+        address: &Address,
+        info: RedisConnectionInfo,
+        config: &AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, LinkError> {
+        let client = self.client(address, info).map_err(|error| judge(address, &error))?;
+        let connection = client.get_multiplexed_async_connection_with_config(config).await;
+        connection.map_err(|error| judge(address, &error))
+    }
+
+    fn client(&self, address: &Address, info: RedisConnectionInfo) -> Result<Client, RedisError> {
+        let Address { host, port } = address.clone();
+        let addr = if self.options.secure {
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        };
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info: ConnectionInfo =
+            addr.into_connection_info()?.set_tcp_settings(tcp).set_redis_settings(info);
+        match &self.options.authority {
+            Some(pem) if self.options.secure => {
+                let certificates =
+                    TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
+                Client::build_with_tls(info, certificates)
+            }
+            _ => Client::open(info),
+        }
+    }
+
+    /// Asks one Sentinel after the other where the master is.
+    async fn ask_sentinels(&self, master: &str) -> Result<Address, LinkError> {
+        let mut last = None;
+        for sentinel in &self.options.addresses {
+            match self.ask_sentinel(sentinel, master).await {
+                Ok(address) => return Ok(address),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(LinkError::Refused {
+            place: "?".to_owned(),
+            cause: "no address is given".to_owned(),
+        }))
+    }
+
+    async fn ask_sentinel(&self, sentinel: &Address, master: &str) -> Result<Address, LinkError> {
+        let bare = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name();
+        // a Sentinel has a password of its own or none: ours is tried where none is not enough
+        let mut answer = self.master_of(sentinel, bare.clone(), master).await;
+        if matches!(answer, Err(LinkError::Refused { .. })) && !self.options.password.is_empty() {
+            answer = self.master_of(sentinel, self.authenticated(bare), master).await;
+        }
+        answer
+    }
+
+    async fn master_of(
+        &self,
+        sentinel: &Address,
+        info: RedisConnectionInfo,
+        master: &str,
+    ) -> Result<Address, LinkError> {
+        let mut connection = self.connect(sentinel, info, &config()).await?;
+        let known: Option<(String, u16)> = redis::cmd("SENTINEL")
+            .arg("get-master-addr-by-name")
+            .arg(master)
+            .query_async(&mut connection)
+            .await
+            .map_err(|error| judge(sentinel, &error))?;
+        known.map(|(host, port)| Address { host, port }).ok_or_else(|| LinkError::Refused {
+            place: sentinel.to_string(),
+            cause: format!("this Sentinel knows no master {master:?}"),
+        })
+    }
+}
+
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(RESPONSE))
+        .set_pipeline_buffer_size(PIPELINE)
+}
+
+fn is_master(role: &Value) -> bool {
+    let Value::Array(parts) = role else {
+        return false;
+    };
+    match parts.first() {
+        Some(Value::BulkString(name)) => name == b"master",
+        Some(Value::SimpleString(name)) => name == "master",
+        _ => false,
+    }
+}
+
+/// Tells an outage from a mistake of the configuration.
+fn judge(address: &Address, error: &RedisError) -> LinkError {
+    let place = address.to_string();
+    let passing = match error.kind() {
+        ErrorKind::Io => !is_untrusted(error),
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ReadOnly
+        ),
+        _ => false,
+    };
+    let cause = match error.kind() {
+        ErrorKind::AuthenticationFailed => format!("it refuses the user or the password ({error})"),
+        _ if error.code() == Some("NOAUTH") => "it asks for a password".to_owned(),
+        ErrorKind::Parse => "what answers there is not Redis".to_owned(),
+        _ => error.to_string(),
+    };
+    if passing { LinkError::Away { place, cause } } else { LinkError::Refused { place, cause } }
+}
+
+/// Tells whether TLS failed for who the server is, and not for a broken connection.
+fn is_untrusted(error: &RedisError) -> bool {
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>())
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|source| source.kind() == io::ErrorKind::InvalidData)
+}

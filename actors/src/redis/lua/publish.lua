@@ -1,0 +1,11 @@
+-- Follows sequence.lua. Publishes an event and, where it is told to, remembers it as the channel's last.
+-- KEYS: 1 meta 2 history 3 cached
+-- ARGV: 1 topic 2 payload 3 maxlen 4 ttl_ms 5 meta_ttl_ms 6 fresh_epoch 7 cache_ms (0 = do not remember)
+local epoch, serial = emit(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
+if ARGV[7] ~= '0' then
+  local now = redis.call('TIME')
+  local ends = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[7]
+  redis.call('HSET', KEYS[3], 'p', ARGV[2], 'x', ends)
+  redis.call('PEXPIRE', KEYS[3], ARGV[7])
+end
+return {epoch, serial}

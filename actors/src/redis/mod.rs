@@ -1,0 +1,12 @@
+//! How the node talks to Redis: where it is, how a connection is opened, what its keys and scripts are.
+
+mod keys;
+mod link;
+mod options;
+mod script;
+
+pub(crate) use keys::Keys;
+pub(crate) use link::Link;
+pub use link::LinkError;
+pub use options::{Address, RedisOptions, Topology};
+pub(crate) use script::Scripts;

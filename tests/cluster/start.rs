@@ -1,0 +1,82 @@
+//! Starting a node: what a wrong configuration is told, and that an absent Redis is waited for.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+
+use micronotifier_actors::bridge::redis::Ready;
+use micronotifier_actors::redis::{LinkError, RedisOptions};
+
+use crate::support::TestNode;
+use crate::support::apps::MAIN;
+use crate::support::process::free_port;
+use crate::surroundings::redis::local;
+use crate::surroundings::{Redis, until, watch};
+
+/// Returns why a node does not start with these options.
+fn refusal(options: RedisOptions) -> String {
+    let refused = actix::System::new().block_on(async { Ready::check(options).await.err() });
+    match refused {
+        Some(error @ LinkError::Refused { .. }) => error.to_string(),
+        other => panic!("{other:?} instead of a refusal"),
+    }
+}
+
+/// Attack S36: a wrong password is an error, and so is none.
+#[test]
+fn attack_s36_a_wrong_password_is_named() {
+    let redis = Redis::start_with(&["--requirepass", "right"]);
+    let mut options = redis.options();
+    options.password = "wrong".to_owned();
+    let text = refusal(options.clone());
+    assert!(text.contains(&format!("127.0.0.1:{}", redis.port())), "{text}");
+    assert!(text.contains("password") && !text.contains("wrong"), "{text}");
+    options.password = String::new();
+    let text = refusal(options);
+    assert!(text.contains("asks for a password"), "{text}");
+}
+
+#[test]
+fn a_wrong_database_is_named() {
+    let redis = Redis::start();
+    let mut options = redis.options();
+    options.database = 16;
+    let text = refusal(options);
+    assert!(text.contains("atabase") || text.contains("DB index"), "{text}");
+}
+
+#[test]
+fn what_is_not_redis_is_named() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = [0; 16];
+        stream.read_exact(&mut bytes).unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let text = refusal(RedisOptions::single(local(port)));
+    assert!(text.contains("not Redis"), "{text}");
+}
+
+#[test]
+fn an_absent_redis_is_waited_for() {
+    let port = free_port();
+    let options = RedisOptions::single(local(port));
+    let node = TestNode::start(|config| config.redis = Some(options));
+    assert!(!watch(&node).is_whole());
+    let body = serde_json::json!({"name": "e", "channels": ["absent"], "data": "1"});
+    assert_eq!(node.api(MAIN).post("/events", &body).status, 503);
+    let _redis = Redis::start_on(port, &[]);
+    until("the bridge is whole", || watch(&node).is_whole());
+    node.trigger(MAIN, "absent", "e", "1");
+}
+
+#[test]
+fn a_node_that_ends_leaves_no_connection_behind() {
+    let redis = Redis::start();
+    let node = crate::surroundings::node(redis.options());
+    let connected = || redis.command::<String>(&["CLIENT", "LIST"]).lines().count();
+    until("two are the node's, one is the test's", || connected() == 3);
+    drop(node);
+    until("the node's are closed", || connected() == 1);
+}
