@@ -40,6 +40,9 @@ impl Client {
 
     /// Sends commands in one go. Returns their answers in the same order; an error is the connection's.
     pub(super) async fn send(&self, commands: &[Cmd]) -> RedisResult<Vec<RedisResult<Value>>> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
         let exchange = timeout(self.patience, self.exchange(commands));
         exchange.await.unwrap_or_else(|_| Err(late()))
     }

@@ -1,0 +1,85 @@
+//! A redis-server of a test's own, on a free port, killed when it is dropped.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use redis::{Client, Commands as _, Connection, IntoConnectionInfo as _, RedisConnectionInfo};
+
+/// How long anything may take that a test waits for.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts one and waits until it answers.
+    pub(crate) fn start() -> Self {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let server = Self { process: spawn(port), port };
+        server.wait();
+        server
+    }
+
+    /// Kills it as a crash would and starts it again, with nothing left in it.
+    pub(crate) fn restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.process = spawn(self.port);
+        self.wait();
+    }
+
+    /// Suspends or resumes it.
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.process.id().to_string();
+        assert!(Command::new("kill").args([name, &process]).status().unwrap().success());
+    }
+
+    pub(crate) fn client(&self, user: Option<(&str, &str)>) -> Client {
+        let mut settings = RedisConnectionInfo::default();
+        if let Some((user, password)) = user {
+            settings = settings.set_username(user).set_password(password);
+        }
+        let address = format!("redis://127.0.0.1:{}", self.port);
+        Client::open(address.into_connection_info().unwrap().set_redis_settings(settings)).unwrap()
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        self.client(None).get_connection().unwrap()
+    }
+
+    fn wait(&self) {
+        until("redis-server answers", || {
+            self.client(None).get_connection().is_ok_and(|mut redis| redis.ping::<String>().is_ok())
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn spawn(port: u16) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--dir", "/tmp"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed")
+}
+
+/// Waits for something, looking again every few milliseconds.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
