@@ -66,7 +66,7 @@ pub struct Enter {
     pub member: Member,
     /// The most distinct users that the channel may have.
     pub limit: usize,
-    /// Whether the answer is to bring the roster.
+    /// Whether the answer is to bring the roster: for the first of a channel's life, which has no mirror yet.
     pub roster: bool,
 }
 

@@ -1,5 +1,7 @@
 //! Crashes, false deaths and losses of Redis: nobody stays who is gone, nobody goes who is there.
 
+use std::time::Duration;
+
 use actix_rt::System;
 use micronotifier_actors::membership::redis::Options;
 use micronotifier_actors::membership::{MembershipError, MembershipEvent, Outcome};
@@ -7,7 +9,7 @@ use micronotifier_actors::protocol::AppId;
 use redis::Commands as _;
 
 use super::node::{Node, Topic, key, options, present};
-use super::rows::{lasting_keys, living, rows};
+use super::rows::{Rows, lasting_keys, living, rows};
 use super::server::{Server, until};
 
 #[test]
@@ -43,6 +45,33 @@ fn users_of_a_crashed_node_leave_once_and_those_elsewhere_stay() {
     let expired: u64 =
         [&one, &other].iter().map(|node| node.membership.counters().users_expired.get()).sum();
     assert_eq!(expired, 2);
+}
+
+/// Enough channels and users that Redis keeps them in tables, which are read page by page while they shrink.
+#[test]
+fn a_large_death_is_cleared_to_the_end() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let (crashed, other) = (Node::start(&server), Node::start(&server));
+    let room = key("presence-large");
+    let wishes: Vec<_> =
+        (0..1500).map(|user| crashed.wish(&room, &format!("u{user}"), 5000)).collect();
+    for wish in wishes {
+        assert!(matches!(crashed.answer(wish), Outcome::Admitted(_)));
+    }
+    for channel in 0..3000 {
+        crashed.handle.count(key(&format!("news-{channel}")), 2);
+    }
+    until("all is told", || redis.hlen::<_, u64>("mn:{0}:l:app").unwrap() == 3001);
+    let topic = Topic::listen(&server);
+    drop(crashed);
+    until("the dead is forgotten", || {
+        lasting_keys(&mut redis) == ["mn:{0}:nodes"] && living(&mut redis).len() == 1
+    });
+    let told = topic.rest();
+    let count = |kind: &str| told.iter().filter(|told| told.kind() == kind).count();
+    assert_eq!((count("left"), count("vacated")), (1500, 3001));
+    assert_eq!(other.membership.counters().users_expired.get(), 1500);
 }
 
 /// A reaper that dies half-way leaves a fenced node, some of its rows and a claim that ends.
@@ -164,9 +193,9 @@ fn redis_restarted_empty_heals_and_questions_meanwhile_say_that_it_is_away() {
 fn a_join_that_nobody_answers_is_given_up_and_leaves_nothing() {
     let (system, server) = (System::new(), Server::start());
     let quick = Options {
-        patience: std::time::Duration::from_millis(300),
-        response: std::time::Duration::from_millis(200),
-        lease: std::time::Duration::from_secs(30),
+        patience: Duration::from_millis(300),
+        response: Duration::from_millis(200),
+        lease: Duration::from_secs(30),
         ..options()
     };
     let node = Node::start_with(&server, quick, None);
@@ -225,10 +254,18 @@ fn what_an_older_connection_still_has_under_way_is_refused() {
 #[test]
 fn a_node_that_retires_is_cleared_at_once() {
     let (system, server) = (System::new(), Server::start());
-    let long = Options { lease: std::time::Duration::from_secs(3600), ..options() };
+    let long = Options { lease: Duration::from_hours(1), ..options() };
     let (here, there) = (Node::start_with(&server, long, None), Node::start(&server));
     let room = key("presence-room");
     here.join(&room, "1");
     system.block_on(here.membership.retire());
-    there.wait_for(&MembershipEvent::Vacated { key: room });
+    let mut redis = server.connection();
+    until("nothing is left of it", || {
+        rows(&mut redis, &room) == Rows::default() && living(&mut redis).len() == 1
+    });
+    // a node that has left says nothing more
+    here.handle.count(key("news"), 1);
+    there.handle.count(key("other"), 1);
+    there.wait_for(&MembershipEvent::Occupied { key: key("other") });
+    assert_eq!(rows(&mut redis, &key("news")), Rows::default());
 }

@@ -90,12 +90,16 @@ impl Node {
         Self { membership, handle, events, tickets: AtomicU64::new(0) }
     }
 
-    /// Sends a wish to join without waiting.
+    /// Sends a wish to join without waiting, and does not ask for the roster.
     pub(crate) fn wish(&self, key: &ChannelKey, user: &str, limit: usize) -> Ticket {
+        self.enter(key, user, limit, false)
+    }
+
+    fn enter(&self, key: &ChannelKey, user: &str, limit: usize, roster: bool) -> Ticket {
         let number = self.tickets.fetch_add(1, Ordering::Relaxed);
         let ticket = Ticket { life: 1, number };
         let member = member(user);
-        self.handle.enter(Enter { key: key.clone(), ticket, member, limit, roster: true });
+        self.handle.enter(Enter { key: key.clone(), ticket, member, limit, roster });
         ticket
     }
 
@@ -111,7 +115,7 @@ impl Node {
 
     /// Joins and waits until it is done.
     pub(crate) fn join(&self, key: &ChannelKey, user: &str) -> (Ticket, Admission) {
-        let ticket = self.wish(key, user, 100);
+        let ticket = self.enter(key, user, 100, true);
         match self.answer(ticket) {
             Outcome::Admitted(admission) => (ticket, admission),
             refused => panic!("{user} was not let in: {refused:?}"),

@@ -9,10 +9,14 @@ use redis::{Commands as _, Connection};
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(crate) struct Rows {
     /// Connections by user.
-    pub(crate) users: BTreeMap<String, i64>,
+    pub(crate) users: Hash<i64>,
     /// Subscriptions in all; 0 = not occupied.
     pub(crate) subscriptions: i64,
 }
+
+type Hash<T> = BTreeMap<String, T>;
+/// Users, infos, rows, nodes, and what the list says.
+type Read = (Hash<i64>, Hash<String>, Hash<i64>, Hash<i64>, Option<i64>);
 
 fn name(letter: char, key: &ChannelKey) -> String {
     let app = key.app.as_str();
@@ -27,14 +31,7 @@ pub(crate) fn rows(redis: &mut Connection, key: &ChannelKey) -> Rows {
         read.hgetall(name(letter, key));
     }
     read.hget(format!("mn:{{0}}:l:{}", key.app), key.channel.as_str());
-    type Hash<T> = BTreeMap<String, T>;
-    let (users, infos, by_node, nodes, listed): (
-        Hash<i64>,
-        Hash<String>,
-        Hash<i64>,
-        Hash<i64>,
-        Option<i64>,
-    ) = read.query(redis).unwrap();
+    let (users, infos, by_node, nodes, listed): Read = read.query(redis).unwrap();
     let told: BTreeSet<_> = infos.into_keys().collect();
     assert_eq!(users.keys().cloned().collect::<BTreeSet<_>>(), told);
     let mut summed: Hash<i64> = BTreeMap::new();

@@ -48,9 +48,9 @@ impl Lua {
         Self { text, hash: Script::new(text).get_hash().to_owned() }
     }
 
-    fn call<const KEYS: usize>(&self, keys: [String; KEYS]) -> Cmd {
+    fn call<const KEYS: usize>(&self, keys: &[String; KEYS]) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.hash).arg(KEYS).arg(&keys);
+        command.arg(&self.hash).arg(KEYS).arg(keys);
         command
     }
 }
@@ -129,7 +129,7 @@ impl Calls {
         announcer: &dyn Announcer,
     ) -> Cmd {
         let keys = &self.keys;
-        let mut call = self.member.call([
+        let mut call = self.member.call(&[
             keys.nodes(),
             keys.index(writer.incarnation()),
             keys.list(&key.app),
@@ -174,7 +174,7 @@ impl Calls {
         announcer: &dyn Announcer,
     ) -> Cmd {
         let keys = &self.keys;
-        let mut call = self.count.call([
+        let mut call = self.count.call(&[
             keys.nodes(),
             keys.index(writer.incarnation()),
             keys.list(&key.app),
@@ -200,7 +200,7 @@ impl Calls {
         connections: impl Iterator<Item = (&'a AppId, &'a u64)>,
     ) -> Cmd {
         let keys = &self.keys;
-        let mut call = self.renew.call([
+        let mut call = self.renew.call(&[
             keys.nodes(),
             keys.dead(),
             keys.connections(),
@@ -215,14 +215,14 @@ impl Calls {
 
     /// Declares an incarnation dead. See `lua/retire.lua`.
     pub(super) fn retire(&self, incarnation: &str) -> Cmd {
-        let mut call = self.retire.call([self.keys.nodes(), self.keys.dead()]);
+        let mut call = self.retire.call(&[self.keys.nodes(), self.keys.dead()]);
         call.arg(incarnation);
         call
     }
 
     /// Finds the dead and claims one. See `lua/sweep.lua`.
     pub(super) fn sweep(&self, claim: Duration) -> Cmd {
-        let mut call = self.sweep.call([self.keys.nodes(), self.keys.dead()]);
+        let mut call = self.sweep.call(&[self.keys.nodes(), self.keys.dead()]);
         call.arg(milliseconds(claim));
         call
     }
@@ -230,7 +230,7 @@ impl Calls {
     /// Forgets a dead incarnation that has nothing left. See `lua/forget.lua`.
     pub(super) fn forget(&self, incarnation: &str) -> Cmd {
         let keys = &self.keys;
-        let mut call = self.forget.call([
+        let mut call = self.forget.call(&[
             keys.dead(),
             keys.index(incarnation),
             keys.connections(),
@@ -240,10 +240,10 @@ impl Calls {
         call
     }
 
-    /// Reads some of the channels that an incarnation has something in.
-    pub(super) fn index_page(&self, incarnation: &str, page: usize) -> Cmd {
+    /// Reads on in the channels that an incarnation has something in.
+    pub(super) fn index_page(&self, incarnation: &str, cursor: u64, page: usize) -> Cmd {
         let mut command = redis::cmd("HSCAN");
-        command.arg(self.keys.index(incarnation)).arg(0).arg("COUNT").arg(page);
+        command.arg(self.keys.index(incarnation)).arg(cursor).arg("COUNT").arg(page);
         command
     }
 
@@ -273,7 +273,7 @@ impl Calls {
     /// Reads who is in a channel. See `lua/roster.lua`.
     pub(super) fn roster(&self, key: &ChannelKey) -> Cmd {
         let keys = &self.keys;
-        let mut call = self.roster.call([
+        let mut call = self.roster.call(&[
             keys.meta(key),
             keys.history(key),
             keys.list(&key.app),

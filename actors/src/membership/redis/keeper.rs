@@ -63,7 +63,6 @@ pub(super) struct Keeper {
     connections: HashMap<AppId, u64>,
     failures: u32,
     reachable: bool,
-    retired: bool,
 }
 
 /// What Redis knows of the incarnation.
@@ -75,6 +74,8 @@ enum Standing {
     Known,
     /// It lives.
     Alive,
+    /// It was given up for good.
+    Retired,
 }
 
 type Batch = Vec<Slot>;
@@ -97,7 +98,6 @@ impl Keeper {
             connections: HashMap::new(),
             failures: 0,
             reachable: false,
-            retired: false,
         }
     }
 
@@ -145,7 +145,7 @@ impl Keeper {
         self.failures += 1;
         let pause = pause.min(self.task.options.reconnect);
         ctx.run_later(pause.mul_f64(rand::random_range(0.5..=1.0)), |keeper, ctx| {
-            if !keeper.retired {
+            if keeper.standing != Standing::Retired {
                 keeper.connect(ctx);
             }
         });
@@ -160,9 +160,12 @@ impl Keeper {
     // --- the lease ---
 
     fn renew(&mut self, ctx: &mut Context<Self>) {
-        let Some(client) = self.client.clone().filter(|_| !self.renewing && !self.retired) else {
+        let Some(client) = self.client.clone().filter(|_| !self.renewing) else {
             return;
         };
+        if self.standing == Standing::Retired {
+            return;
+        }
         self.renewing = true;
         let new = self.standing == Standing::New;
         let writer = (&*self.incarnation, self.generation);
@@ -178,7 +181,7 @@ impl Keeper {
     }
 
     fn renewed(&mut self, answer: RedisResult<Value>, ctx: &mut Context<Self>) {
-        if self.client.is_none() {
+        if self.client.is_none() || self.standing == Standing::Retired {
             return;
         }
         self.renewing = false;
@@ -209,6 +212,9 @@ impl Keeper {
 
     /// Takes a new name, of which Redis knows nothing, and says all again under it.
     fn begin_anew(&mut self, ctx: &mut Context<Self>) {
+        if self.standing == Standing::Retired {
+            return;
+        }
         self.task.counters.incarnations.add(1);
         self.incarnation = new_incarnation(&self.task.options.node);
         log::warn!(incarnation:% = self.incarnation; "membership: all is registered again");
@@ -502,8 +508,7 @@ impl Handler<Retire> for Keeper {
     type Result = ();
 
     fn handle(&mut self, retire: Retire, ctx: &mut Self::Context) {
-        self.retired = true;
-        self.standing = Standing::Known;
+        self.standing = Standing::Retired;
         let mut names = std::mem::take(&mut self.former);
         names.push(Arc::clone(&self.incarnation));
         let calls: Vec<_> = names.iter().map(|name| self.task.calls.retire(name)).collect();

@@ -84,43 +84,62 @@ async fn sweep(task: &Task, client: Option<Client>) -> Result<Client, ConnectErr
 
 /// Leaves every channel on behalf of a dead incarnation, then forgets it.
 async fn reap(task: &Task, client: &Client, dead: &str) -> RedisResult<()> {
+    let mut cursor = 0;
     loop {
-        let page: (u64, Vec<(Vec<u8>, Value)>) =
-            client.ask(task.calls.index_page(dead, PAGE)).await?;
-        for (entry, _) in &page.1 {
-            let channel = std::str::from_utf8(entry).ok().and_then(read_entry);
-            match channel {
-                Some(key) => leave(task, client, dead, &key).await?,
-                None => client.ask(task.calls.drop_entry(dead, entry)).await?,
+        let page = task.calls.index_page(dead, cursor, PAGE);
+        let (next, lines): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
+        let mut channels = Vec::with_capacity(lines.len());
+        for (line, _) in lines {
+            match std::str::from_utf8(&line).ok().and_then(read_entry) {
+                Some(key) => channels.push(key),
+                None => client.ask(task.calls.drop_entry(dead, &line)).await?,
             }
         }
-        if page.1.is_empty() && client.ask::<bool>(task.calls.forget(dead)).await? {
+        for channels in channels.chunks(PAGE) {
+            leave(task, client, dead, channels).await?;
+        }
+        cursor = next;
+        if cursor == 0 && client.ask::<bool>(task.calls.forget(dead)).await? {
             return Ok(());
         }
     }
 }
 
-/// Lets all users of a dead incarnation leave a channel, then its subscriptions.
-async fn leave(task: &Task, client: &Client, dead: &str, key: &ChannelKey) -> RedisResult<()> {
-    let mut cursor = 0;
-    loop {
-        let page = task.calls.rows_page(dead, key, cursor, PAGE);
-        let (next, rows): (u64, Vec<(String, Value)>) = client.ask(page).await?;
-        let users = rows.iter().filter_map(|(row, _)| user_of(row, dead));
-        let commands: Vec<Cmd> = users.map(|user| leaving(task, dead, key, &user)).collect();
-        for answer in client.send(&commands).await? {
-            let set = on_behalf(answers::member_set(answer?)?)?;
-            task.counters.users_expired.add(u64::from(set.user == Turn::Went));
-            task.tell(key, set.occupancy, set.roster.counts);
+/// Lets all users of a dead incarnation leave these channels, then its subscriptions in them.
+async fn leave(
+    task: &Task,
+    client: &Client,
+    dead: &str,
+    channels: &[ChannelKey],
+) -> RedisResult<()> {
+    let have_members = |key: &&ChannelKey| key.channel.kind().capabilities().members;
+    let mut unread: Vec<_> = channels.iter().filter(have_members).map(|key| (key, 0)).collect();
+    while !unread.is_empty() {
+        let page = |(key, cursor): &(&_, _)| task.calls.rows_page(dead, key, *cursor, PAGE);
+        let pages: Vec<Cmd> = unread.iter().map(page).collect();
+        let (mut users, mut rest) = (Vec::new(), Vec::new());
+        for ((key, _), page) in unread.into_iter().zip(client.send(&pages).await?) {
+            let (next, rows): (u64, Vec<(String, Value)>) = redis::from_redis_value(page?)?;
+            users.extend(rows.iter().filter_map(|(row, _)| Some((key, user_of(row, dead)?))));
+            rest.extend((next != 0).then_some((key, next)));
         }
-        cursor = next;
-        if cursor == 0 {
-            break;
+        for users in users.chunks(task.options.batch) {
+            let leaving: Vec<Cmd> =
+                users.iter().map(|(key, user)| leaving(task, dead, key, user)).collect();
+            for ((key, _), answer) in users.iter().zip(client.send(&leaving).await?) {
+                let set = on_behalf(answers::member_set(answer?)?)?;
+                task.counters.users_expired.add(u64::from(set.user == Turn::Went));
+                task.tell(key, set.occupancy, set.roster.counts);
+            }
         }
+        unread = rest;
     }
-    let rest = task.calls.count(Writer::Reaper(dead), key, 0, &*task.announcer);
-    let set = on_behalf(client.ask(rest).await.and_then(answers::count_set)?)?;
-    task.tell(key, set.occupancy, set.counts);
+    let count = |key| task.calls.count(Writer::Reaper(dead), key, 0, &*task.announcer);
+    let counts: Vec<Cmd> = channels.iter().map(count).collect();
+    for (key, answer) in channels.iter().zip(client.send(&counts).await?) {
+        let set = on_behalf(answers::count_set(answer?)?)?;
+        task.tell(key, set.occupancy, set.counts);
+    }
     Ok(())
 }
 

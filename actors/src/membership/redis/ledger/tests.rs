@@ -1,6 +1,6 @@
 //! The ledger against a model of Redis that hears what is said, or does not, or hears it unnoticed.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
