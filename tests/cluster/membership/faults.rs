@@ -269,3 +269,59 @@ fn a_node_that_retires_is_cleared_at_once() {
     there.wait_for(&MembershipEvent::Occupied { key: key("other") });
     assert_eq!(rows(&mut redis, &key("news")), Rows::default());
 }
+
+#[test]
+fn a_node_that_was_cut_off_goes_and_comes_back_once() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let (cut, other) = (Node::start(&server), Node::start(&server));
+    let topic = Topic::listen(&server);
+    let room = key("presence-room");
+    for user in ["1", "2", "both"] {
+        cut.join(&room, user);
+    }
+    other.join(&room, "both");
+    cut.lead_to(None);
+    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").exec(&mut redis).unwrap();
+    cut.wait_for(&MembershipEvent::Reachable(false));
+    until("its users are gone", || {
+        rows(&mut redis, &room).users.into_keys().collect::<Vec<_>>() == ["both"]
+    });
+    cut.lead_to(Some(&server));
+    until("its users are back", || rows(&mut redis, &room).users.len() == 3);
+    let told = topic.rest();
+    assert_eq!(present(&told, "presence-room").len(), 3);
+    let count = |kind: &str| told.iter().filter(|told| told.kind() == kind).count();
+    assert_eq!((count("joined"), count("left")), (5, 2));
+    drop(other);
+}
+
+/// The replica that takes over has not heard of the newest members.
+#[test]
+fn a_failover_to_a_replica_that_lags_loses_nobody_for_long_and_nobody_goes() {
+    let (_system, master) = (System::new(), Server::start());
+    let replica = Server::start();
+    let (here, there) = (Node::start(&master), Node::start(&master));
+    let room = key("presence-room");
+    here.join(&room, "1");
+    let (_, before) = there.join(&room, "2");
+    replica.follow(&master);
+    replica.lag();
+    here.join(&room, "3");
+    let topic = Topic::listen(&replica);
+    for node in [&here, &there] {
+        node.lead_to(Some(&replica));
+    }
+    replica.promote();
+    drop(master);
+    let mut redis = replica.connection();
+    until("all are there and what stood under old names is cleared", || {
+        living(&mut redis).len() == 2
+            && !redis.exists::<_, bool>("mn:{0}:dead").unwrap()
+            && rows(&mut redis, &room).users.values().copied().collect::<Vec<_>>() == [1, 1, 1]
+    });
+    let told = topic.rest();
+    let users: Vec<_> = told.iter().map(|told| (told.kind(), told.user())).collect();
+    assert_eq!(users, [("joined", "3")]);
+    assert_ne!(told[0].position.0, *before.position.epoch);
+}

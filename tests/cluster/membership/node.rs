@@ -1,9 +1,9 @@
 //! One node's side of the membership, and somebody who hears all that is published.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use micronotifier_actors::Member;
@@ -51,6 +51,7 @@ pub(crate) struct Node {
     pub(crate) handle: MembershipHandle,
     events: Receiver<MembershipEvent>,
     tickets: AtomicU64,
+    way: Arc<Mutex<Option<redis::Client>>>,
 }
 
 /// Returns options whose lease outlasts a busy machine, while the dead are looked for all the time.
@@ -76,18 +77,29 @@ impl Node {
         options: Options,
         user: Option<(&str, &str)>,
     ) -> Self {
-        let client = server.client(user);
-        let connect: Connect = Arc::new(move || {
-            let client = client.clone();
-            Box::pin(async move { Ok(client.get_multiplexed_async_connection().await?) })
-        });
+        let way = Arc::new(Mutex::new(Some(server.client(user))));
+        let connect: Connect = {
+            let way = Arc::clone(&way);
+            Arc::new(move || {
+                let client = way.lock().unwrap().clone();
+                Box::pin(async move {
+                    let client = client.ok_or("the way to redis is cut")?;
+                    Ok(client.get_multiplexed_async_connection().await?)
+                })
+            })
+        };
         let (sender, events) = channel();
         let announcer = Arc::new(Envelopes(options.node.clone()));
         // a node may outlive its test's interest in it
         let sink = Arc::new(move |event| drop(sender.send(event)));
         let membership = RedisMembership::start(options, connect, announcer, sink);
         let handle = membership.handle();
-        Self { membership, handle, events, tickets: AtomicU64::new(0) }
+        Self { membership, handle, events, tickets: AtomicU64::new(0), way }
+    }
+
+    /// Leads new connections to another server, or nowhere.
+    pub(crate) fn lead_to(&self, server: Option<&Server>) {
+        *self.way.lock().unwrap() = server.map(|server| server.client(None));
     }
 
     /// Sends a wish to join without waiting, and does not ask for the roster.

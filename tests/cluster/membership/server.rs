@@ -33,6 +33,31 @@ impl Server {
         self.wait();
     }
 
+    /// Makes it the replica of another and waits until it has all that the other has.
+    pub(crate) fn follow(&self, master: &Self) {
+        self.replicate("127.0.0.1", &master.port.to_string());
+        let mut redis = self.connection();
+        until("the replica has all", || {
+            let info: String = redis::cmd("INFO").arg("replication").query(&mut redis).unwrap();
+            info.contains("master_link_status:up")
+        });
+    }
+
+    /// Makes it the replica of nobody who answers, so that it lags.
+    pub(crate) fn lag(&self) {
+        self.replicate("127.0.0.1", "1");
+    }
+
+    /// Makes it a master.
+    pub(crate) fn promote(&self) {
+        self.replicate("NO", "ONE");
+    }
+
+    fn replicate(&self, host: &str, port: &str) {
+        let mut redis = self.connection();
+        redis::cmd("REPLICAOF").arg(host).arg(port).exec(&mut redis).unwrap();
+    }
+
     /// Suspends or resumes it.
     pub(crate) fn signal(&self, name: &str) {
         let process = self.process.id().to_string();
