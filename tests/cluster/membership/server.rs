@@ -1,6 +1,7 @@
 //! A redis-server of a test's own, on a free port, killed when it is dropped.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     process: Child,
     port: u16,
+    /// Where a server leaves what it sends to a replica, which it would read when it starts.
+    folder: PathBuf,
 }
 
 impl Server {
@@ -20,7 +23,8 @@ impl Server {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let server = Self { process: spawn(port), port };
+        let folder = std::env::temp_dir().join(format!("membership-{}-{port}", std::process::id()));
+        let server = Self { process: spawn(port, &folder), port, folder };
         server.wait();
         server
     }
@@ -29,7 +33,7 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        self.process = spawn(self.port);
+        self.process = spawn(self.port, &self.folder);
         self.wait();
     }
 
@@ -88,13 +92,21 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+        std::fs::remove_dir_all(&self.folder).unwrap();
     }
 }
 
-fn spawn(port: u16) -> Child {
+fn spawn(port: u16, folder: &Path) -> Child {
+    // with nothing in it
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+    std::fs::create_dir(folder).unwrap();
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--save", "", "--appendonly", "no", "--dir", "/tmp"])
+        .args(["--save", "", "--appendonly", "no"])
+        .arg("--dir")
+        .arg(folder)
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server is installed")

@@ -124,7 +124,9 @@ impl Keeper {
                 keeper.renew(ctx);
             }
             Err(error) => {
-                log::warn!(error:% = error; "membership: redis cannot be reached");
+                if keeper.failures <= 1 {
+                    log::warn!(error:% = error; "membership: redis cannot be reached");
+                }
                 keeper.lose_touch(ctx);
             }
         }

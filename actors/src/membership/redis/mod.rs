@@ -2,10 +2,10 @@
 //!
 //! | Part | What it does |
 //! |---|---|
-//! | [`ledger`], [`row`] | what this node has told Redis and has still to tell it (pure) |
-//! | [`keeper`] | says it, in batches over one connection, and keeps the lease |
-//! | [`reaper`] | clears what dead nodes have left |
-//! | [`calls`], [`answers`], [`keys`], `lua/` | the scripts, their arguments, their answers, their keys |
+//! | `ledger`, `row` | what this node has told Redis and has still to tell it (pure) |
+//! | `keeper` | says it, in batches over one connection, and keeps the lease |
+//! | `reaper` | clears what dead nodes have left |
+//! | `calls`, `answers`, `keys`, `lua/` | the scripts, their arguments, their answers, their keys |
 //!
 //! An *incarnation* is a name that a node bears for as long as Redis knows it. Whoever is not among the
 //! living in `nodes` may write nothing: a node that was declared dead, and one that Redis has lost with
@@ -76,7 +76,7 @@ impl Default for Options {
             renew: Duration::from_secs(2),
             lease: Duration::from_secs(6),
             sweep: Duration::from_secs(2),
-            claim: Duration::from_secs(10),
+            claim: Duration::from_secs(5),
             patience: Duration::from_secs(4),
             response: Duration::from_secs(2),
             refine: Duration::from_millis(250),

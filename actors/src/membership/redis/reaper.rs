@@ -26,11 +26,13 @@ const PAGE: usize = 200;
 pub(super) struct Reaper {
     task: Arc<Task>,
     client: Option<Client>,
+    /// The last sweep failed, and the log says so.
+    failed: bool,
 }
 
 impl Reaper {
     pub(super) fn new(task: Arc<Task>) -> Self {
-        Self { task, client: None }
+        Self { task, client: None, failed: false }
     }
 
     fn sweep_later(&mut self, ctx: &mut Context<Self>) {
@@ -44,10 +46,15 @@ impl Reaper {
         let swept = wrap_future(async move { sweep(&task, client).await });
         ctx.spawn(swept.map(|swept, reaper: &mut Self, ctx| {
             match swept {
-                Ok(client) => reaper.client = Some(client),
+                Ok(client) => {
+                    reaper.client = Some(client);
+                    reaper.failed = false;
+                }
                 Err(error) => {
                     reaper.task.counters.failures.add(1);
-                    log::warn!(error:% = error; "membership: dead nodes are not cleared now");
+                    if !std::mem::replace(&mut reaper.failed, true) {
+                        log::warn!(error:% = error; "membership: dead nodes are not cleared now");
+                    }
                 }
             }
             reaper.sweep_later(ctx);
