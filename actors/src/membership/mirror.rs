@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use super::Position;
+use super::{Admission, Position};
 use crate::channel::Member;
 use crate::protocol::UserId;
 
@@ -42,6 +42,18 @@ impl Mirror {
         Difference {
             came: came.map(|(user, info)| member(user, info)).collect(),
             went: before.into_keys().filter(|user| !self.users.contains_key(user)).collect(),
+        }
+    }
+
+    /// Takes what a connection was admitted with. Events up to its position that come later are known then.
+    pub fn receive(&mut self, admission: &Admission) -> Received {
+        let position = &admission.position;
+        let same = self.position.as_ref().is_some_and(|here| here.epoch == position.epoch);
+        match &admission.roster {
+            _ if same && self.has_reached(position) => Received::Now(Difference::default()),
+            Some(roster) => Received::Now(self.replace(position.clone(), roster.clone())),
+            None if same => Received::Wait,
+            None => Received::Lost,
         }
     }
 
@@ -107,6 +119,17 @@ impl Mirror {
     }
 }
 
+/// What an admission means for a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// The connection may see the mirror; whoever sees it already is to be told of the difference first.
+    Now(Difference),
+    /// The connection may see the mirror when that has reached the admission's position.
+    Wait,
+    /// The admission belongs to another sequence, or there is no roster yet: a new roster is needed.
+    Lost,
+}
+
 /// Who came and who went between two rosters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
@@ -129,6 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::membership::Counts;
 
     fn at(serial: u64) -> Position {
         Position { epoch: "e".into(), serial }
@@ -153,6 +177,31 @@ mod tests {
         let difference = mirror.replace(other.clone(), vec![named(2), named(3)]);
         assert_eq!(difference, Difference { came: vec![named(3)], went: vec![named(1).user] });
         assert!(mirror.has_reached(&other));
+    }
+
+    #[test]
+    fn an_admission_shows_the_mirror_when_that_is_as_far() {
+        let admission = |position: &Position, roster| Admission {
+            position: position.clone(),
+            roster,
+            counts: Counts::default(),
+        };
+        let now = || Received::Now(Difference::default());
+        let mut mirror = Mirror::default();
+        assert_eq!(mirror.receive(&admission(&at(3), None)), Received::Lost);
+        assert_eq!(mirror.receive(&admission(&at(3), Some(vec![named(1)]))), now());
+        assert_eq!(mirror.receive(&admission(&at(2), None)), now());
+        assert_eq!(mirror.receive(&admission(&at(5), None)), Received::Wait);
+        mirror.joined(&at(4), &named(2));
+        mirror.pass(&at(5));
+        assert_eq!(mirror.receive(&admission(&at(5), None)), now());
+        // further ahead with a roster: what it skips is told at once, and not again
+        let ahead = mirror.receive(&admission(&at(7), Some(vec![named(1), named(3)])));
+        let difference = Difference { came: vec![named(3)], went: vec![named(2).user] };
+        assert_eq!(ahead, Received::Now(difference));
+        assert_eq!(mirror.left(&at(6), &named(2).user), Reflected::Known);
+        let other = Position { epoch: "f".into(), serial: 1 };
+        assert_eq!(mirror.receive(&admission(&other, None)), Received::Lost);
     }
 
     proptest! {

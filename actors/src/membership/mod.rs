@@ -82,7 +82,8 @@ pub struct Leave {
     pub user: UserId,
 }
 
-/// Says how many subscriptions this node has in a channel without members.
+/// Says how many subscriptions this node has in a channel without members; in one with members, they are
+/// counted as they enter and leave.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Count {

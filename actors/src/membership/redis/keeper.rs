@@ -480,6 +480,10 @@ impl Handler<Count> for Keeper {
     type Result = ();
 
     fn handle(&mut self, count: Count, ctx: &mut Self::Context) {
+        // where there are members, they are counted
+        if count.key.channel.kind().capabilities().members {
+            return;
+        }
         self.guarded(ctx, |keeper, ctx| {
             keeper.ledger.count(count.key, count.subscriptions);
             keeper.speak(ctx);
