@@ -232,23 +232,54 @@ fn forgotten_scripts_are_told_again() {
     assert_eq!(node.membership.counters().failures.get(), 0);
 }
 
+/// Returns options of a node that hears of itself by its commands alone.
+fn without_renewals() -> Options {
+    Options { renew: Duration::from_hours(1), lease: Duration::from_hours(2), ..options() }
+}
+
 #[test]
 fn what_an_older_connection_still_has_under_way_is_refused() {
     let (_system, server) = (System::new(), Server::start());
     let mut redis = server.connection();
-    let node = Node::start(&server);
+    let node = Node::start_with(&server, without_renewals(), None);
     let room = key("presence-room");
     node.join(&room, "1");
     let name = living(&mut redis).pop_first().unwrap();
     let lease: String = redis.hget("mn:{0}:nodes", &name).unwrap();
-    let generation: u64 = lease.split(':').next().unwrap().parse().unwrap();
+    let (generation, ends) = lease.split_once(':').unwrap();
+    let younger = generation.parse::<u64>().unwrap() + 1;
     // as if a younger connection of the node were there: its own commands are the late ones
-    let _: () =
-        redis.hset("mn:{0}:nodes", &name, format!("{}:9999999999999", generation + 1)).unwrap();
+    let _: () = redis.hset("mn:{0}:nodes", &name, format!("{younger}:{ends}")).unwrap();
+    let wish = node.wish(&room, "2", 100);
     node.wait_for(&MembershipEvent::Reachable(false));
-    node.join(&room, "2");
+    assert!(matches!(node.answer(wish), Outcome::Admitted(_)));
     assert_eq!(rows(&mut redis, &room).users.len(), 2);
     assert_eq!(living(&mut redis).pop_first(), Some(name));
+}
+
+#[test]
+fn a_node_that_was_declared_dead_writes_nothing_under_its_old_name() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start_with(&server, without_renewals(), None);
+    let (room, news) = (key("presence-room"), key("news"));
+    let (ticket, _) = node.join(&room, "1");
+    let old = living(&mut redis).pop_first().unwrap();
+    // declared dead, and claimed by a reaper that does nothing for a long time
+    let _: () = redis.hdel("mn:{0}:nodes", &old).unwrap();
+    let _: () = redis.hset("mn:{0}:dead", &old, i64::MAX / 1_000_000).unwrap();
+    node.leave(&room, ticket, "1");
+    node.join(&room, "2");
+    node.handle.count(news.clone(), 1);
+    node.wait_for(&MembershipEvent::Occupied { key: news });
+    let new = living(&mut redis).pop_first().unwrap();
+    let mut written: Vec<String> = redis.hkeys("mn:{0}:w:3:app:presence-room").unwrap();
+    written.sort();
+    let mut expected = [format!("{old}|1"), format!("{new}|2")];
+    expected.sort();
+    assert_eq!(written, expected);
+    let counted: Vec<String> = redis.hkeys("mn:{0}:n:3:app:news").unwrap();
+    assert_eq!(counted, [new]);
 }
 
 #[test]
