@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
-# Usage: tests/run.sh [PART…]     parts: lints cargo build sdk python docker autobahn fuzz; all of them without an argument.
+# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker autobahn fuzz; all of them without an argument.
 # Nothing is skipped: what is missing and cannot be installed fails its part. Fuzzing alone needs a nightly
 # toolchain; where there is none, the summary says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly FUZZ_SECONDS=30
-readonly ALL_PARTS=(lints cargo build sdk python docker autobahn fuzz)
+readonly ALL_PARTS=(lints cargo cluster build sdk python docker autobahn fuzz)
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 logs=$target/tests
@@ -20,12 +20,18 @@ export CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
 lints() {
     local broken=0
     check formatting cargo fmt --all --check || broken=1
-    check clippy cargo clippy --workspace --all-targets --locked -- -D warnings || broken=1
+    # `--test cluster`: no target that runs by its name alone is among all targets
+    check clippy cargo clippy --workspace --all-targets --test cluster --locked -- -D warnings || broken=1
     check documentation env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || broken=1
     return "$broken"
 }
 
 cargo_tests() { cargo test --workspace --locked --no-fail-fast; }
+
+cluster_tests() {
+    { command -v redis-server && command -v redis-sentinel; } >/dev/null || install_packages redis-server redis-sentinel
+    cargo test --locked --test cluster
+}
 
 build() { check "release build" cargo build --release --locked; }
 
@@ -126,7 +132,7 @@ mkdir -p "$logs"
 for part in "$@"; do
     case $part in
         lints | build | sdk | autobahn | fuzz) run_part "$part" "$part" ;;
-        cargo | python | docker) run_part "$part" "${part}_tests" ;;
+        cargo | cluster | python | docker) run_part "$part" "${part}_tests" ;;
         *) echo "no such part: $part (there are: ${ALL_PARTS[*]})"; exit 64 ;;
     esac
 done

@@ -23,6 +23,11 @@ const ACTORS: Arrows = &[
     ("channel/roster", &["protocol"]),
     ("channel/cache", &["protocol", "clock", "facts"]),
     ("channel/count", &["clock"]),
+    ("membership/mirror", &["protocol", "channel::Member", "membership"]),
+    (
+        "membership",
+        &["protocol", "clock", "lifeline", "door", "metrics", "channel::Member", "membership"],
+    ),
     ("session", &["protocol", "limits", "config", "clock", "channel::Member"]),
     ("seat", &["protocol", "session"]),
     ("errand", &["protocol", "door", "seat", "session"]),
@@ -99,6 +104,9 @@ const PURE: &[&str] = &[
     "channel/roster",
     "channel/cache",
     "channel/count",
+    "membership/mirror",
+    "membership/redis/ledger",
+    "membership/redis/row",
     "session",
 ];
 

@@ -9,12 +9,14 @@
     clippy::string_slice,
     clippy::needless_pass_by_value,
     clippy::format_push_string,
+    clippy::disallowed_methods,
     reason = "a test may stop, and reads better when it says plainly what it wants"
 )]
 
 mod conformance;
 mod delivery;
 mod hostile;
+mod membership;
 mod outage;
 mod repair;
 mod secure;

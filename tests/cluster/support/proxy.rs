@@ -82,7 +82,7 @@ fn join(client: TcpStream, server: TcpStream, plan: &Arc<Plan>) {
 
 /// Hands values on one by one, but for those that the plan drops.
 fn forward(mut from: TcpStream, mut to: &TcpStream, plan: &Plan) {
-    let (mut buffer, mut chunk) = (Vec::new(), [0; 65_536]);
+    let (mut buffer, mut chunk) = (Vec::new(), vec![0; 65_536]);
     while let Ok(read @ 1..) = from.read(&mut chunk) {
         buffer.extend_from_slice(&chunk[..read]);
         let mut start = 0;

@@ -1,0 +1,202 @@
+//! How the keeper says what is to be said: one batch after another, and what becomes of each number in it.
+
+use std::sync::Arc;
+
+use actix::fut::wrap_future;
+use actix::{ActorFutureExt as _, AsyncContext as _, Context};
+use redis::{Cmd, RedisError, RedisResult, Value};
+
+use super::{Keeper, Standing};
+use crate::membership::redis::Task;
+use crate::membership::redis::answers::{self, Answer, Turn};
+use crate::membership::redis::calls::Writer;
+use crate::membership::redis::client::{Client, is_elsewhere};
+use crate::membership::redis::ledger::{Saying, Slot};
+use crate::membership::redis::row::Heard;
+use crate::membership::{Admission, Counts, MembershipEvent, Outcome, Roster};
+use crate::protocol::ChannelKey;
+
+type Answers = RedisResult<Vec<RedisResult<Value>>>;
+
+impl Keeper {
+    /// Says what is to be said, unless something is under way.
+    pub(super) fn speak(&mut self, ctx: &mut Context<Self>) {
+        if self.saying || self.standing != Standing::Alive {
+            return;
+        }
+        let Some(client) = self.client.clone() else {
+            return;
+        };
+        let sayings = self.ledger.take(self.task.options.batch);
+        if sayings.is_empty() {
+            return self.retire_former(client, ctx);
+        }
+        self.saying = true;
+        let commands: Vec<Cmd> =
+            sayings.iter().map(|(slot, saying)| self.call(slot, saying)).collect();
+        let batch: Vec<Slot> = sayings.into_iter().map(|(slot, _)| slot).collect();
+        let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
+        let said = wrap_future(async move { client.send(&commands).await });
+        ctx.spawn(said.map(move |answers, keeper: &mut Self, ctx| {
+            // over an older connection, it was given up already
+            if keeper.generation != generation || keeper.client.is_none() {
+                return;
+            }
+            keeper.saying = false;
+            if keeper.incarnation == incarnation {
+                keeper.guarded(ctx, |keeper, ctx| keeper.said(batch, answers, ctx));
+            } else {
+                keeper.speak(ctx);
+            }
+        }));
+    }
+
+    fn call(&self, slot: &Slot, saying: &Saying) -> Cmd {
+        let writer = Writer::Node(&self.incarnation, self.generation);
+        let (calls, announcer) = (&self.task.calls, &*self.task.announcer);
+        match (slot, saying) {
+            (Slot::Member(key, user), Saying::Member(said)) => {
+                calls.member(writer, key, user, said, announcer)
+            }
+            (slot, Saying::Count(subscriptions)) => {
+                calls.count(writer, slot.channel(), *subscriptions, announcer)
+            }
+            (slot, Saying::Member(said)) => {
+                calls.count(writer, slot.channel(), said.connections, announcer)
+            }
+        }
+    }
+
+    fn said(&mut self, batch: Vec<Slot>, answers: Answers, ctx: &mut Context<Self>) {
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(error) => {
+                log::warn!(error:% = error; "membership: a batch got no answer");
+                return self.lose_touch(ctx);
+            }
+        };
+        let mut turn = Then::GoOn;
+        for (slot, answer) in batch.into_iter().zip(answers) {
+            let then = match slot {
+                Slot::Member(..) => self.heard_member(slot, answer.and_then(answers::member_set)),
+                Slot::Count(_) => self.heard_count(slot, answer.and_then(answers::count_set)),
+            };
+            turn = turn.max(then);
+        }
+        match turn {
+            Then::GoOn => self.speak(ctx),
+            Then::Pause => {
+                self.saying = true;
+                let generation = self.generation;
+                ctx.run_later(self.task.options.refine, move |keeper, ctx| {
+                    if keeper.generation == generation && keeper.client.is_some() {
+                        keeper.saying = false;
+                        keeper.speak(ctx);
+                    }
+                });
+            }
+            Then::BeginAnew => self.begin_anew(ctx),
+            Then::LoseTouch => self.lose_touch(ctx),
+        }
+    }
+
+    fn heard_member(
+        &mut self,
+        slot: Slot,
+        answer: RedisResult<Answer<answers::MemberSet>>,
+    ) -> Then {
+        let key = slot.channel().clone();
+        match answer {
+            Ok(Answer::Done(set)) => {
+                self.task.counters.told.add(1);
+                for wish in self.ledger.hear(slot, Heard::Done) {
+                    let Roster { position, members, counts } = set.roster.clone();
+                    let roster = wish.roster.then_some(members);
+                    let outcome = Outcome::Admitted(Admission { position, roster, counts });
+                    let (key, ticket) = (key.clone(), wish.ticket);
+                    self.emit(MembershipEvent::Entered { key, ticket, outcome });
+                }
+                self.task.tell(&key, set.occupancy, set.roster.counts);
+                Then::GoOn
+            }
+            Ok(Answer::Full) => {
+                for wish in self.ledger.hear(slot, Heard::Full) {
+                    let (key, ticket, outcome) = (key.clone(), wish.ticket, Outcome::Full);
+                    self.emit(MembershipEvent::Entered { key, ticket, outcome });
+                }
+                Then::GoOn
+            }
+            Ok(Answer::Gone) => self.unheard(slot, Then::BeginAnew),
+            Ok(Answer::Refused) => self.unheard(slot, Then::LoseTouch),
+            Err(error) => self.failed(slot, &error),
+        }
+    }
+
+    fn heard_count(&mut self, slot: Slot, answer: RedisResult<Answer<answers::CountSet>>) -> Then {
+        match answer {
+            Ok(Answer::Done(set)) => {
+                self.task.counters.told.add(1);
+                self.task.tell(slot.channel(), set.occupancy, set.counts);
+                self.ledger.hear(slot, Heard::Done);
+                Then::GoOn
+            }
+            Ok(Answer::Gone) => self.unheard(slot, Then::BeginAnew),
+            Ok(Answer::Full | Answer::Refused) => self.unheard(slot, Then::LoseTouch),
+            Err(error) => self.failed(slot, &error),
+        }
+    }
+
+    fn failed(&mut self, slot: Slot, error: &RedisError) -> Then {
+        self.task.counters.failures.add(1);
+        log::warn!(error:% = error; "membership: redis refused a command");
+        self.unheard(slot, if is_elsewhere(error) { Then::LoseTouch } else { Then::Pause })
+    }
+
+    fn unheard(&mut self, slot: Slot, then: Then) -> Then {
+        self.ledger.hear(slot, Heard::Unknown);
+        then
+    }
+
+    /// Lets former incarnations go, once nobody is missed by it.
+    fn retire_former(&mut self, client: Client, ctx: &mut Context<Self>) {
+        if self.former.is_empty() || !self.ledger.is_settled() {
+            return;
+        }
+        let former = std::mem::take(&mut self.former);
+        let retire: Vec<_> = former.iter().map(|former| self.task.calls.retire(former)).collect();
+        let retired = wrap_future(async move { client.send(&retire).await });
+        ctx.spawn(retired.map(|answers, keeper: &mut Self, _| {
+            // if it was not heard, their leases end by themselves
+            if answers.is_err() {
+                keeper.task.counters.failures.add(1);
+            }
+        }));
+    }
+}
+
+/// What a batch leaves to do, the gravest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Then {
+    GoOn,
+    Pause,
+    BeginAnew,
+    LoseTouch,
+}
+
+impl Task {
+    /// Tells the node what a command left of a channel.
+    pub(in crate::membership::redis) fn tell(
+        &self,
+        key: &ChannelKey,
+        occupancy: Turn,
+        counts: Counts,
+    ) {
+        let key = key.clone();
+        (self.sink)(MembershipEvent::Counted { key: key.clone(), counts });
+        match occupancy {
+            Turn::Came => (self.sink)(MembershipEvent::Occupied { key }),
+            Turn::Went => (self.sink)(MembershipEvent::Vacated { key }),
+            Turn::Stayed => {}
+        }
+    }
+}

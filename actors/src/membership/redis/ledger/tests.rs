@@ -1,0 +1,245 @@
+//! The ledger against a model of Redis that hears what is said, or does not, or hears it unnoticed.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::channel::Member;
+use crate::protocol::{AppId, ChannelName};
+
+fn key(channel: u8) -> ChannelKey {
+    let channel = ChannelName::parse(&format!("presence-{channel}"), 164).unwrap();
+    ChannelKey { app: AppId::new("app"), channel }
+}
+
+fn user(user: u8) -> UserId {
+    UserId::member(&user.to_string()).unwrap()
+}
+
+fn enter(channel: u8, of: u8, number: u64, limit: usize) -> Enter {
+    let member = Member { user: user(of), info: "{}".into() };
+    Enter { key: key(channel), ticket: ticket(number), member, limit, roster: false }
+}
+
+fn ticket(number: u64) -> Ticket {
+    Ticket { life: 0, number }
+}
+
+#[test]
+fn wishes_of_one_user_go_together_and_one_saying_is_under_way() {
+    let mut ledger = Ledger::default();
+    let now = Moment::default();
+    ledger.enter(enter(1, 1, 1, 2), now);
+    let first = ledger.take(9);
+    assert!(
+        matches!(&*first, [(_, Saying::Member(said))] if said.connections == 1 && said.limit == Some(2))
+    );
+    ledger.enter(enter(1, 1, 2, 2), now);
+    ledger.enter(enter(1, 1, 3, 2), now);
+    assert_eq!(ledger.take(9), []);
+    let answered = ledger.hear(first.into_iter().next().unwrap().0, Heard::Done);
+    assert_eq!(answered.len(), 1);
+    let second = ledger.take(9);
+    assert!(
+        matches!(&*second, [(_, Saying::Member(said))] if said.connections == 3 && said.limit.is_none())
+    );
+}
+
+#[test]
+fn a_wish_that_is_taken_back_is_answered_by_nothing_and_leaves_nothing() {
+    let mut ledger = Ledger::default();
+    ledger.enter(enter(1, 1, 1, 2), Moment::default());
+    let (slot, _) = ledger.take(9).pop().unwrap();
+    ledger.leave(Leave { key: key(1), ticket: ticket(1), user: user(1) });
+    assert_eq!(ledger.hear(slot, Heard::Done), []);
+    let (slot, saying) = ledger.take(9).pop().unwrap();
+    assert!(matches!(saying, Saying::Member(said) if said.connections == 0));
+    ledger.hear(slot, Heard::Done);
+    assert!(ledger.members.is_empty() && ledger.is_settled());
+}
+
+#[test]
+fn a_wish_is_given_up_after_a_while_and_a_late_leave_does_no_harm() {
+    let mut ledger = Ledger::default();
+    let at = |seconds| Moment::since_start(Duration::from_secs(seconds));
+    ledger.enter(enter(1, 1, 1, 2), at(0));
+    ledger.enter(enter(1, 1, 2, 2), at(3));
+    assert_eq!(ledger.give_up(at(4), Duration::from_secs(4)), [(key(1), ticket(1))]);
+    let (slot, saying) = ledger.take(9).pop().unwrap();
+    assert!(matches!(saying, Saying::Member(said) if said.connections == 1));
+    ledger.hear(slot, Heard::Done);
+    ledger.leave(Leave { key: key(1), ticket: ticket(1), user: user(1) });
+    assert_eq!(ledger.take(9), []);
+    assert_eq!(ledger.give_up(at(99), Duration::from_secs(4)), []);
+}
+
+#[test]
+fn counts_wait_unless_they_occupy_or_vacate() {
+    let mut ledger = Ledger::default();
+    ledger.count(key(1), 1);
+    let (slot, saying) = ledger.take(9).pop().unwrap();
+    assert_eq!(saying, Saying::Count(1));
+    ledger.hear(slot, Heard::Done);
+    ledger.count(key(1), 2);
+    ledger.count(key(1), 3);
+    assert_eq!(ledger.take(9), []);
+    ledger.ripen();
+    let (slot, saying) = ledger.take(9).pop().unwrap();
+    assert_eq!(saying, Saying::Count(3));
+    ledger.count(key(1), 4);
+    ledger.hear(slot, Heard::Done);
+    assert_eq!(ledger.take(9), []);
+    ledger.count(key(1), 0);
+    let (slot, saying) = ledger.take(9).pop().unwrap();
+    assert_eq!(saying, Saying::Count(0));
+    ledger.hear(slot, Heard::Done);
+    ledger.ripen();
+    assert_eq!(ledger.take(9), []);
+    assert!(ledger.counts.is_empty() && ledger.is_settled());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Enter(u8, u8),
+    Leave(prop::sample::Index),
+    Count(u8, u64),
+    Vacate(u8),
+    /// What is said is heard and answered, heard unnoticed, or not heard.
+    Speak(Vec<u8>),
+    LoseTouch,
+    StartAnew,
+    Ripen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0_u8..2, 0_u8..3).prop_map(|(channel, user)| Step::Enter(channel, user)),
+        4 => any::<prop::sample::Index>().prop_map(Step::Leave),
+        3 => (0_u8..2, 0_u64..4).prop_map(|(channel, count)| Step::Count(channel, count)),
+        1 => (0_u8..2).prop_map(Step::Vacate),
+        6 => prop::collection::vec(0_u8..4, 0..4).prop_map(Step::Speak),
+        1 => Just(Step::LoseTouch),
+        1 => Just(Step::StartAnew),
+        2 => Just(Step::Ripen),
+    ]
+}
+
+/// What Redis holds of this node.
+#[derive(Default)]
+struct Model {
+    members: BTreeMap<String, u64>,
+    counts: BTreeMap<String, u64>,
+}
+
+impl Model {
+    /// Does as the scripts do, with room for two users in a channel.
+    fn hear(&mut self, slot: &Slot, saying: &Saying) -> Heard {
+        let channel = slot.channel().to_string();
+        match (slot, saying) {
+            (Slot::Member(_, user), Saying::Member(said)) => {
+                let here = self.members.keys().filter(|row| row.starts_with(&channel)).count();
+                let row = format!("{channel}|{user}");
+                let is_new = !self.members.contains_key(&row);
+                if said.connections > 0 && is_new && said.limit.is_some_and(|limit| here >= limit) {
+                    return Heard::Full;
+                }
+                set(&mut self.members, row, said.connections);
+            }
+            (Slot::Count(_), Saying::Count(count)) => set(&mut self.counts, channel, *count),
+            mixed => panic!("{mixed:?}"),
+        }
+        Heard::Done
+    }
+}
+
+fn set(rows: &mut BTreeMap<String, u64>, row: String, number: u64) {
+    if number == 0 {
+        rows.remove(&row);
+    } else {
+        rows.insert(row, number);
+    }
+}
+
+proptest! {
+    /// Whatever is heard, lost or answered too late: in the end Redis holds exactly the connections that
+    /// were admitted and have not left, every wish had one answer at most, and the ledger keeps nothing else.
+    #[test]
+    fn redis_holds_what_the_node_has(steps in prop::collection::vec(step(), 0..120)) {
+        let (mut ledger, mut model) = (Ledger::default(), Model::default());
+        let mut held: BTreeMap<u64, (u8, u8)> = BTreeMap::new();
+        let mut open: BTreeMap<u64, (u8, u8)> = BTreeMap::new();
+        let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
+        let mut number = 0;
+        let done = (0..40).flat_map(|_| [Step::Ripen, Step::Speak(vec![0; 8])]);
+        for step in steps.into_iter().chain(done) {
+            match step {
+                Step::Enter(channel, user) => {
+                    number += 1;
+                    ledger.enter(enter(channel, user, number, 2), Moment::default());
+                    open.insert(number, (channel, user));
+                }
+                Step::Leave(index) => {
+                    let all: Vec<_> = held.iter().chain(&open).map(|(n, at)| (*n, *at)).collect();
+                    if !all.is_empty() {
+                        let (number, (channel, of)) = all[index.index(all.len())];
+                        ledger.leave(Leave { key: key(channel), ticket: ticket(number), user: user(of) });
+                        held.remove(&number);
+                        open.remove(&number);
+                    }
+                }
+                Step::Count(channel, count) => {
+                    ledger.count(key(channel), count);
+                    counts.insert(channel, count);
+                }
+                Step::Vacate(channel) => {
+                    ledger.vacate(&key(channel));
+                    held.retain(|_, (at, _)| *at != channel);
+                    open.retain(|_, (at, _)| *at != channel);
+                    counts.remove(&channel);
+                }
+                Step::Speak(fates) => {
+                    for ((slot, saying), fate) in ledger.take(fates.len()).into_iter().zip(fates) {
+                        let heard = match fate {
+                            0 | 1 => model.hear(&slot, &saying),
+                            2 => {
+                                model.hear(&slot, &saying);
+                                Heard::Unknown
+                            }
+                            _ => Heard::Unknown,
+                        };
+                        for wish in ledger.hear(slot, heard) {
+                            let at = open.remove(&wish.ticket.number);
+                            prop_assert!(at.is_some(), "answered twice or unasked");
+                            if heard == Heard::Done {
+                                held.insert(wish.ticket.number, at.unwrap());
+                            }
+                        }
+                    }
+                }
+                Step::LoseTouch => ledger.lose_touch(),
+                Step::StartAnew => {
+                    ledger.start_anew();
+                    model = Model::default();
+                }
+                Step::Ripen => ledger.ripen(),
+            }
+        }
+        prop_assert!(ledger.is_settled());
+        prop_assert!(open.is_empty());
+        let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+        for (channel, user) in held.values() {
+            *expected.entry(format!("{}|{user}", key(*channel))).or_default() += 1;
+        }
+        prop_assert_eq!(&model.members, &expected);
+        let counted = counts.iter().filter(|(_, count)| **count > 0);
+        let counted: BTreeMap<_, _> = counted.map(|(channel, count)| (key(*channel).to_string(), *count)).collect();
+        prop_assert_eq!(&model.counts, &counted);
+        let kept: BTreeSet<_> = ledger.members.values().flat_map(|users| users.keys().map(ToString::to_string)).collect();
+        let users: BTreeSet<_> = held.values().map(|(_, user)| user.to_string()).collect();
+        prop_assert_eq!(kept, users);
+        prop_assert_eq!(ledger.counts.len(), counted.len());
+    }
+}

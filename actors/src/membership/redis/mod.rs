@@ -1,0 +1,183 @@
+//! Membership over Redis: rows by incarnation under a lease, changed by scripts alone.
+//!
+//! | Part | What it does |
+//! |---|---|
+//! | `ledger`, `row` | what this node has told Redis and has still to tell it (pure) |
+//! | `keeper` | says it, in batches over one connection, and keeps the lease |
+//! | `reaper` | clears what dead nodes have left |
+//! | `calls`, `answers`, `keys`, `lua/` | the scripts, their arguments, their answers, their keys |
+//!
+//! An *incarnation* is a name that a node bears for as long as Redis knows it. Whoever is not among the
+//! living in `nodes` may write nothing: a node that was declared dead, and one that Redis has lost with
+//! everything else, finds out by its next command, takes a new name and says all again.
+
+mod answers;
+mod calls;
+mod client;
+mod keeper;
+mod keys;
+mod ledger;
+mod questions;
+mod reaper;
+mod row;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
+use tokio::sync::oneshot;
+
+use self::calls::Calls;
+pub use self::calls::History;
+pub use self::client::{Connect, ConnectError};
+use self::keeper::{Keeper, Retire};
+use self::keys::Keys;
+use self::reaper::Reaper;
+use super::{Announcer, MembershipHandle, MembershipSink};
+use crate::door::post;
+use crate::metrics::Counter;
+
+/// How membership over Redis is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// What stands before every key and topic.
+    pub prefix: String,
+    /// The node's name in keys, for whoever reads them; what is not a letter, digit, `-` or `_` becomes `_`.
+    pub node: String,
+    /// How often the lease is renewed.
+    pub renew: Duration,
+    /// How long a lease lasts, by the clock of Redis.
+    pub lease: Duration,
+    /// How often dead nodes are looked for.
+    pub sweep: Duration,
+    /// How long a dead node is left to the reaper that has claimed it.
+    pub claim: Duration,
+    /// How long a wish to join waits before it is answered [`super::Outcome::Unavailable`].
+    pub patience: Duration,
+    /// How long Redis may take to answer.
+    pub response: Duration,
+    /// How long a count may wait that neither occupies nor vacates its channel.
+    pub refine: Duration,
+    /// The longest pause before the next try to connect.
+    pub reconnect: Duration,
+    /// The most numbers in one batch.
+    pub batch: usize,
+    /// The most channels in the answer to [`super::ListOccupied`].
+    pub listed: usize,
+    /// How long events of members are kept.
+    pub history: History,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            prefix: "mn:".to_owned(),
+            node: "node".to_owned(),
+            renew: Duration::from_secs(2),
+            lease: Duration::from_secs(6),
+            sweep: Duration::from_secs(2),
+            claim: Duration::from_secs(5),
+            patience: Duration::from_secs(4),
+            response: Duration::from_secs(2),
+            refine: Duration::from_millis(250),
+            reconnect: Duration::from_secs(2),
+            batch: 512,
+            listed: 1_000_000,
+            history: History::default(),
+        }
+    }
+}
+
+/// What membership over Redis is counted by.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Numbers that were told to Redis.
+    pub told: Counter,
+    /// Commands that Redis refused or that got no answer.
+    pub failures: Counter,
+    /// How often this node had to begin under a new name.
+    pub incarnations: Counter,
+    /// Nodes that were declared dead by this one.
+    pub declared_dead: Counter,
+    /// Dead nodes that were cleared by this one.
+    pub reaped: Counter,
+    /// Users that were gone with a dead node.
+    pub users_expired: Counter,
+}
+
+/// A running membership.
+pub struct RedisMembership {
+    keeper: Addr<Keeper>,
+    arbiter: ArbiterHandle,
+    counters: Arc<Counters>,
+}
+
+impl RedisMembership {
+    /// Starts a keeper and a reaper on an arbiter of their own. Call it inside an actix system. Redis need
+    /// not be there yet.
+    pub fn start(
+        options: Options,
+        connect: Connect,
+        announcer: Arc<dyn Announcer>,
+        sink: MembershipSink,
+    ) -> Self {
+        let counters = Arc::new(Counters::default());
+        let task = Arc::new(Task {
+            calls: Arc::new(Calls::new(Keys::new(&options.prefix), options.history)),
+            options,
+            connect,
+            announcer,
+            sink,
+            counters: Arc::clone(&counters),
+        });
+        let arbiter = Arbiter::new().handle();
+        let reaper = Reaper::new(Arc::clone(&task));
+        Reaper::start_in_arbiter(&arbiter, move |_| reaper);
+        let keeper = Keeper::start_in_arbiter(&arbiter, move |_| Keeper::new(task));
+        Self { keeper, arbiter, counters }
+    }
+
+    /// Returns the addresses.
+    pub fn handle(&self) -> MembershipHandle {
+        let keeper = &self.keeper;
+        MembershipHandle {
+            enter: keeper.clone().recipient(),
+            leave: keeper.clone().recipient(),
+            count: keeper.clone().recipient(),
+            vacate: keeper.clone().recipient(),
+            connections: keeper.clone().recipient(),
+            list_members: keeper.clone().recipient(),
+            count_channel: keeper.clone().recipient(),
+            list_occupied: keeper.clone().recipient(),
+        }
+    }
+
+    /// Returns what is counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Gives the node's name up, so that the other nodes clear what is left of it at once. Nothing is
+    /// told to Redis afterwards.
+    pub async fn retire(&self) {
+        let (done, retired) = oneshot::channel();
+        post(&self.keeper, Retire { done });
+        // a keeper that is gone has nothing to give up
+        retired.await.unwrap_or_default();
+    }
+
+    /// Stops without a word, as a crash would: other nodes take over when the lease has ended.
+    pub fn abandon(&self) -> bool {
+        self.arbiter.stop()
+    }
+}
+
+/// What keeper and reaper work with.
+struct Task {
+    options: Options,
+    calls: Arc<Calls>,
+    connect: Connect,
+    announcer: Arc<dyn Announcer>,
+    sink: MembershipSink,
+    counters: Arc<Counters>,
+}

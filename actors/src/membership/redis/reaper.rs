@@ -1,0 +1,172 @@
+//! Clears what dead nodes have left, so that nobody is shown who is gone.
+//!
+//! Every node has one, on its membership's arbiter, with a connection of its own: a large death delays no
+//! lease. It declares dead whose lease has ended, claims one of the dead, and leaves on its behalf, channel
+//! by channel. Each step may be repeated and may stop half-way: the next sweep, of this reaper or another,
+//! goes on from what is left. It has no messages; at most one sweep is under way.
+
+use std::sync::Arc;
+
+use actix::fut::wrap_future;
+use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context};
+use redis::{Cmd, RedisResult, Value};
+
+use super::Task;
+use super::answers::{self, Answer, Turn};
+use super::calls::Writer;
+use super::client::{Client, ConnectError};
+use super::keys::read_entry;
+use super::row::Said;
+use crate::protocol::{ChannelKey, UserId};
+
+/// Lines of an index, or users of a channel, read in one go.
+const PAGE: usize = 200;
+
+/// See the module.
+pub(super) struct Reaper {
+    task: Arc<Task>,
+    client: Option<Client>,
+    /// The last sweep failed, and the log says so.
+    failed: bool,
+}
+
+impl Reaper {
+    pub(super) fn new(task: Arc<Task>) -> Self {
+        Self { task, client: None, failed: false }
+    }
+
+    fn sweep_later(&mut self, ctx: &mut Context<Self>) {
+        // not all nodes at the same moment
+        let pause = self.task.options.sweep.mul_f64(rand::random_range(0.75..=1.0));
+        ctx.run_later(pause, Self::sweep);
+    }
+
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        let (task, client) = (Arc::clone(&self.task), self.client.take());
+        let swept = wrap_future(async move { sweep(&task, client).await });
+        ctx.spawn(swept.map(|swept, reaper: &mut Self, ctx| {
+            match swept {
+                Ok(client) => {
+                    reaper.client = Some(client);
+                    reaper.failed = false;
+                }
+                Err(error) => {
+                    reaper.task.counters.failures.add(1);
+                    if !std::mem::replace(&mut reaper.failed, true) {
+                        log::warn!(error:% = error; "membership: dead nodes are not cleared now");
+                    }
+                }
+            }
+            reaper.sweep_later(ctx);
+        }));
+    }
+}
+
+impl Actor for Reaper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.sweep_later(ctx);
+    }
+}
+
+/// Clears the dead, one after another, as long as there is one to claim. Returns the connection.
+async fn sweep(task: &Task, client: Option<Client>) -> Result<Client, ConnectError> {
+    let client = match client {
+        Some(client) => client,
+        None => Client::open(&task.connect, Arc::clone(&task.calls), task.options.response).await?,
+    };
+    loop {
+        let sweep = task.calls.sweep(task.options.claim);
+        let (declared, claimed) = client.ask(sweep).await.and_then(answers::swept)?;
+        task.counters.declared_dead.add(declared);
+        let Some(dead) = claimed else {
+            return Ok(client);
+        };
+        log::warn!(incarnation:% = dead; "membership: a dead node is cleared");
+        reap(task, &client, &dead).await?;
+        task.counters.reaped.add(1);
+    }
+}
+
+/// Leaves every channel on behalf of a dead incarnation, then forgets it.
+async fn reap(task: &Task, client: &Client, dead: &str) -> RedisResult<()> {
+    let mut cursor = 0;
+    loop {
+        let page = task.calls.index_page(dead, cursor, PAGE);
+        let (next, lines): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
+        let mut channels = Vec::with_capacity(lines.len());
+        for (line, _) in lines {
+            match std::str::from_utf8(&line).ok().and_then(read_entry) {
+                Some(key) => channels.push(key),
+                None => client.ask(task.calls.drop_entry(dead, &line)).await?,
+            }
+        }
+        for channels in channels.chunks(PAGE) {
+            leave(task, client, dead, channels).await?;
+        }
+        cursor = next;
+        if cursor == 0 && client.ask::<bool>(task.calls.forget(dead)).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Lets all users of a dead incarnation leave these channels, then its subscriptions in them.
+async fn leave(
+    task: &Task,
+    client: &Client,
+    dead: &str,
+    channels: &[ChannelKey],
+) -> RedisResult<()> {
+    let have_members = |key: &&ChannelKey| key.channel.kind().capabilities().members;
+    let mut unread: Vec<_> = channels.iter().filter(have_members).map(|key| (key, 0)).collect();
+    while !unread.is_empty() {
+        let page = |(key, cursor): &(&_, _)| task.calls.rows_page(dead, key, *cursor, PAGE);
+        let pages: Vec<Cmd> = unread.iter().map(page).collect();
+        let (mut users, mut rest) = (Vec::new(), Vec::new());
+        for ((key, _), page) in unread.into_iter().zip(client.send(&pages).await?) {
+            let (next, rows): (u64, Vec<(String, Value)>) = redis::from_redis_value(page?)?;
+            users.extend(rows.iter().filter_map(|(row, _)| Some((key, user_of(row, dead)?))));
+            rest.extend((next != 0).then_some((key, next)));
+        }
+        for users in users.chunks(task.options.batch) {
+            let leaving: Vec<Cmd> =
+                users.iter().map(|(key, user)| leaving(task, dead, key, user)).collect();
+            for ((key, _), answer) in users.iter().zip(client.send(&leaving).await?) {
+                let set = on_behalf(answers::member_set(answer?)?)?;
+                task.counters.users_expired.add(u64::from(set.user == Turn::Went));
+                task.tell(key, set.occupancy, set.roster.counts);
+            }
+        }
+        unread = rest;
+    }
+    let count = |key| task.calls.count(Writer::Reaper(dead), key, 0, &*task.announcer);
+    let counts: Vec<Cmd> = channels.iter().map(count).collect();
+    for (key, answer) in channels.iter().zip(client.send(&counts).await?) {
+        let set = on_behalf(answers::count_set(answer?)?)?;
+        task.tell(key, set.occupancy, set.counts);
+    }
+    Ok(())
+}
+
+/// A script leaves on behalf of nobody who lives.
+fn on_behalf<T>(answer: Answer<T>) -> RedisResult<T> {
+    match answer {
+        Answer::Done(done) => Ok(done),
+        Answer::Full | Answer::Gone | Answer::Refused => {
+            Err((redis::ErrorKind::Client, "a node that was declared dead lives").into())
+        }
+    }
+}
+
+fn leaving(task: &Task, dead: &str, key: &ChannelKey, user: &UserId) -> Cmd {
+    let said = Said { connections: 0, info: "{}".into(), limit: None, roster: false };
+    task.calls.member(Writer::Reaper(dead), key, user, &said, &*task.announcer)
+}
+
+/// Returns the user of a row of this incarnation.
+fn user_of(row: &str, incarnation: &str) -> Option<UserId> {
+    let user = row.strip_prefix(incarnation)?.strip_prefix('|')?;
+    UserId::member(user).ok()
+}

@@ -1,0 +1,358 @@
+//! Crashes, false deaths and losses of Redis: nobody stays who is gone, nobody goes who is there.
+
+use std::time::Duration;
+
+use actix_rt::System;
+use micronotifier_actors::membership::redis::Options;
+use micronotifier_actors::membership::{MembershipError, MembershipEvent, Outcome};
+use micronotifier_actors::protocol::AppId;
+use redis::Commands as _;
+
+use super::node::{Node, Topic, key, options, present};
+use super::rows::{Rows, lasting_keys, living, rows};
+use super::server::{Server, until};
+
+#[test]
+fn users_of_a_crashed_node_leave_once_and_those_elsewhere_stay() {
+    let (_system, server) = (System::new(), Server::start());
+    // two reapers look at once
+    let nodes = [Node::start(&server), Node::start(&server), Node::start(&server)];
+    let topic = Topic::listen(&server);
+    let (room, news) = (key("presence-room"), key("news"));
+    for user in ["both", "gone", "gone too"] {
+        nodes[0].join(&room, user);
+        nodes[0].join(&room, user);
+    }
+    nodes[1].join(&room, "both");
+    nodes[0].handle.count(news.clone(), 4);
+    nodes[0].wait_for(&MembershipEvent::Occupied { key: news.clone() });
+    let [crashed, one, other] = nodes;
+    drop(crashed);
+    let mut redis = server.connection();
+    until("the crashed node is forgotten", || {
+        living(&mut redis).len() == 2 && !redis.exists::<_, bool>("mn:{0}:dead").unwrap()
+    });
+    let left = rows(&mut redis, &room);
+    assert_eq!(
+        (left.users.into_iter().collect::<Vec<_>>(), left.subscriptions),
+        (vec![("both".to_owned(), 1)], 1)
+    );
+    assert_eq!(rows(&mut redis, &news).subscriptions, 0);
+    let told = topic.rest();
+    assert_eq!(present(&told, "presence-room").into_keys().collect::<Vec<_>>(), ["both"]);
+    assert_eq!(told.iter().filter(|told| told.kind() == "left").count(), 2);
+    assert_eq!(told.iter().filter(|told| told.kind() == "vacated").count(), 1);
+    let expired: u64 =
+        [&one, &other].iter().map(|node| node.membership.counters().users_expired.get()).sum();
+    assert_eq!(expired, 2);
+}
+
+/// Enough channels and users that Redis keeps them in tables, which are read page by page while they shrink.
+#[test]
+fn a_large_death_is_cleared_to_the_end() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let (crashed, other) = (Node::start(&server), Node::start(&server));
+    let room = key("presence-large");
+    let wishes: Vec<_> =
+        (0..1500).map(|user| crashed.wish(&room, &format!("u{user}"), 5000)).collect();
+    for wish in wishes {
+        assert!(matches!(crashed.answer(wish), Outcome::Admitted(_)));
+    }
+    for channel in 0..3000 {
+        crashed.handle.count(key(&format!("news-{channel}")), 2);
+    }
+    until("all is told", || redis.hlen::<_, u64>("mn:{0}:l:app").unwrap() == 3001);
+    let topic = Topic::listen(&server);
+    drop(crashed);
+    until("the dead is forgotten", || {
+        lasting_keys(&mut redis) == ["mn:{0}:nodes"] && living(&mut redis).len() == 1
+    });
+    let told = topic.rest();
+    let count = |kind: &str| told.iter().filter(|told| told.kind() == kind).count();
+    assert_eq!((count("left"), count("vacated")), (1500, 3001));
+    assert_eq!(other.membership.counters().users_expired.get(), 1500);
+}
+
+/// A reaper that dies half-way leaves a fenced node, some of its rows and a claim that ends.
+#[test]
+fn another_reaper_goes_on_where_one_stopped() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let rooms: Vec<_> = (0..30).map(|room| key(&format!("presence-{room}"))).collect();
+    let crashed = Node::start(&server);
+    for room in &rooms {
+        crashed.join(room, "a");
+        crashed.join(room, "b");
+    }
+    drop(crashed);
+    let topic = Topic::listen(&server);
+    // what a reaper has done when it died: fenced the node, claimed it, let go one user in full
+    let dead = living(&mut redis).pop_first().unwrap();
+    let _: () = redis.hdel("mn:{0}:nodes", &dead).unwrap();
+    let (seconds, _): (u64, u64) = redis::cmd("TIME").query(&mut redis).unwrap();
+    let _: () = redis.hset("mn:{0}:dead", &dead, seconds * 1000 + 300).unwrap();
+    let row = |letter: char| format!("mn:{{0}}:{letter}:3:app:presence-0");
+    let _: () = redis.hdel(row('w'), format!("{dead}|a")).unwrap();
+    let _: () = redis.hdel(row('u'), "a").unwrap();
+    let _: () = redis.hdel(row('i'), "a").unwrap();
+    let _: () = redis.hset(row('n'), &dead, 1).unwrap();
+    let _: () = redis.hset("mn:{0}:l:app", "presence-0", 1).unwrap();
+    // and a line of the index whose rows are gone already, and one that no node wrote
+    let _: () = redis.hset(format!("mn:{{0}}:node:{dead}"), "3:app:presence-nobody", 1).unwrap();
+    let _: () = redis.hset(format!("mn:{{0}}:node:{dead}"), b"\xff", 1).unwrap();
+    let (one, other) = (Node::start(&server), Node::start(&server));
+    until("the dead is forgotten", || {
+        lasting_keys(&mut redis) == ["mn:{0}:nodes"] && living(&mut redis).len() == 2
+    });
+    let told = topic.rest();
+    let left = told.iter().filter(|told| told.kind() == "left").count();
+    assert_eq!(left, 2 * rooms.len() - 1);
+    assert_eq!(told.iter().filter(|told| told.kind() == "vacated").count(), rooms.len());
+    drop((one, other));
+}
+
+#[test]
+fn a_node_that_was_declared_dead_registers_again_under_a_new_name() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let (here, there) = (Node::start(&server), Node::start(&server));
+    let topic = Topic::listen(&server);
+    let room = key("presence-room");
+    let (ticket, _) = here.join(&room, "here");
+    here.join(&room, "both");
+    there.join(&room, "both");
+    let before = living(&mut redis);
+    // fence both: a false death
+    for dead in &before {
+        let _: () = redis.hdel("mn:{0}:nodes", dead).unwrap();
+        let _: () = redis.hset("mn:{0}:dead", dead, 0).unwrap();
+    }
+    until("both have new names and nothing is left of the old", || {
+        let now = living(&mut redis);
+        now.len() == 2
+            && now.is_disjoint(&before)
+            && !redis.exists::<_, bool>("mn:{0}:dead").unwrap()
+    });
+    until("all is registered", || rows(&mut redis, &room).subscriptions == 3);
+    here.leave(&room, ticket, "here");
+    until("here has left", || rows(&mut redis, &room).subscriptions == 2);
+    assert_eq!(
+        rows(&mut redis, &room).users.into_iter().collect::<Vec<_>>(),
+        [("both".to_owned(), 2)]
+    );
+    let told = topic.rest();
+    assert_eq!(present(&told, "presence-room").into_keys().collect::<Vec<_>>(), ["both"]);
+    let again = here.membership.counters().incarnations.get()
+        + there.membership.counters().incarnations.get();
+    assert_eq!(again, 2);
+}
+
+#[test]
+fn flushall_heals() {
+    let (system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start(&server);
+    let room = key("presence-room");
+    let (_, before) = node.join(&room, "1");
+    node.join(&room, "2");
+    node.handle.count(key("news"), 3);
+    node.wait_for(&MembershipEvent::Occupied { key: key("news") });
+    redis::cmd("FLUSHALL").exec(&mut redis).unwrap();
+    until("all is registered again", || {
+        rows(&mut redis, &room).users.len() == 2
+            && rows(&mut redis, &key("news")).subscriptions == 3
+    });
+    let roster = system.block_on(node.handle.members(room)).unwrap();
+    assert_eq!(roster.members.len(), 2);
+    assert_ne!(roster.position.epoch, before.position.epoch);
+}
+
+#[test]
+fn redis_restarted_empty_heals_and_questions_meanwhile_say_that_it_is_away() {
+    let (system, mut server) = (System::new(), Server::start());
+    let node = Node::start(&server);
+    let room = key("presence-room");
+    node.join(&room, "1");
+    node.handle.count(key("news"), 2);
+    node.wait_for(&MembershipEvent::Occupied { key: key("news") });
+    server.restart();
+    node.wait_for(&MembershipEvent::Reachable(false));
+    let wish = node.wish(&room, "2", 100);
+    assert!(matches!(node.answer(wish), Outcome::Admitted(_)));
+    let mut redis = server.connection();
+    until("all is registered again", || {
+        rows(&mut redis, &room).users.len() == 2
+            && rows(&mut redis, &key("news")).subscriptions == 2
+    });
+    let listed = system.block_on(node.handle.occupied(AppId::new("app"), "", false)).unwrap();
+    assert_eq!(listed.len(), 2);
+}
+
+#[test]
+fn a_join_that_nobody_answers_is_given_up_and_leaves_nothing() {
+    let (system, server) = (System::new(), Server::start());
+    let quick = Options {
+        patience: Duration::from_millis(300),
+        response: Duration::from_millis(200),
+        lease: Duration::from_secs(30),
+        ..options()
+    };
+    let node = Node::start_with(&server, quick, None);
+    let room = key("presence-room");
+    node.join(&room, "1");
+    server.signal("-STOP");
+    let wish = node.wish(&room, "2", 100);
+    assert_eq!(node.answer(wish), Outcome::Unavailable);
+    // it may have left already when the answer comes
+    node.leave(&room, wish, "2");
+    let asked = system.block_on(node.handle.members(room.clone()));
+    assert_eq!(asked, Err(MembershipError::Unreachable));
+    server.signal("-CONT");
+    node.wait_for(&MembershipEvent::Reachable(true));
+    // what was under way ran perhaps, and is taken back
+    node.join(&room, "3");
+    let mut redis = server.connection();
+    until("the wish that was given up left nothing", || {
+        rows(&mut redis, &room).users.into_keys().collect::<Vec<_>>() == ["1", "3"]
+    });
+}
+
+#[test]
+fn forgotten_scripts_are_told_again() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start(&server);
+    let room = key("presence-room");
+    for user in 0..5 {
+        redis::cmd("SCRIPT").arg("FLUSH").exec(&mut redis).unwrap();
+        node.join(&room, &user.to_string());
+    }
+    assert_eq!(rows(&mut redis, &room).users.len(), 5);
+    assert_eq!(node.membership.counters().failures.get(), 0);
+}
+
+/// Returns options of a node that hears of itself by its commands alone.
+fn without_renewals() -> Options {
+    Options { renew: Duration::from_hours(1), lease: Duration::from_hours(2), ..options() }
+}
+
+#[test]
+fn what_an_older_connection_still_has_under_way_is_refused() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start_with(&server, without_renewals(), None);
+    let room = key("presence-room");
+    node.join(&room, "1");
+    let name = living(&mut redis).pop_first().unwrap();
+    let lease: String = redis.hget("mn:{0}:nodes", &name).unwrap();
+    let (generation, ends) = lease.split_once(':').unwrap();
+    let younger = generation.parse::<u64>().unwrap() + 1;
+    // as if a younger connection of the node were there: its own commands are the late ones
+    let _: () = redis.hset("mn:{0}:nodes", &name, format!("{younger}:{ends}")).unwrap();
+    let wish = node.wish(&room, "2", 100);
+    node.wait_for(&MembershipEvent::Reachable(false));
+    assert!(matches!(node.answer(wish), Outcome::Admitted(_)));
+    assert_eq!(rows(&mut redis, &room).users.len(), 2);
+    assert_eq!(living(&mut redis).pop_first(), Some(name));
+}
+
+#[test]
+fn a_node_that_was_declared_dead_writes_nothing_under_its_old_name() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start_with(&server, without_renewals(), None);
+    let (room, news) = (key("presence-room"), key("news"));
+    let (ticket, _) = node.join(&room, "1");
+    let old = living(&mut redis).pop_first().unwrap();
+    // declared dead, and claimed by a reaper that does nothing for a long time
+    let _: () = redis.hdel("mn:{0}:nodes", &old).unwrap();
+    let _: () = redis.hset("mn:{0}:dead", &old, i64::MAX / 1_000_000).unwrap();
+    node.leave(&room, ticket, "1");
+    node.join(&room, "2");
+    node.handle.count(news.clone(), 1);
+    node.wait_for(&MembershipEvent::Occupied { key: news });
+    let new = living(&mut redis).pop_first().unwrap();
+    let mut written: Vec<String> = redis.hkeys("mn:{0}:w:3:app:presence-room").unwrap();
+    written.sort();
+    let mut expected = [format!("{old}|1"), format!("{new}|2")];
+    expected.sort();
+    assert_eq!(written, expected);
+    let counted: Vec<String> = redis.hkeys("mn:{0}:n:3:app:news").unwrap();
+    assert_eq!(counted, [new]);
+}
+
+#[test]
+fn a_node_that_retires_is_cleared_at_once() {
+    let (system, server) = (System::new(), Server::start());
+    let long = Options { lease: Duration::from_hours(1), ..options() };
+    let (here, there) = (Node::start_with(&server, long, None), Node::start(&server));
+    let room = key("presence-room");
+    here.join(&room, "1");
+    system.block_on(here.membership.retire());
+    let mut redis = server.connection();
+    until("nothing is left of it", || {
+        rows(&mut redis, &room) == Rows::default() && living(&mut redis).len() == 1
+    });
+    // a node that has left says nothing more
+    here.handle.count(key("news"), 1);
+    there.handle.count(key("other"), 1);
+    there.wait_for(&MembershipEvent::Occupied { key: key("other") });
+    assert_eq!(rows(&mut redis, &key("news")), Rows::default());
+}
+
+#[test]
+fn a_node_that_was_cut_off_goes_and_comes_back_once() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let (cut, other) = (Node::start(&server), Node::start(&server));
+    let topic = Topic::listen(&server);
+    let room = key("presence-room");
+    for user in ["1", "2", "both"] {
+        cut.join(&room, user);
+    }
+    other.join(&room, "both");
+    cut.lead_to(None);
+    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").exec(&mut redis).unwrap();
+    cut.wait_for(&MembershipEvent::Reachable(false));
+    until("its users are gone", || {
+        rows(&mut redis, &room).users.into_keys().collect::<Vec<_>>() == ["both"]
+    });
+    cut.lead_to(Some(&server));
+    until("its users are back", || rows(&mut redis, &room).users.len() == 3);
+    let told = topic.rest();
+    assert_eq!(present(&told, "presence-room").len(), 3);
+    let count = |kind: &str| told.iter().filter(|told| told.kind() == kind).count();
+    assert_eq!((count("joined"), count("left")), (5, 2));
+    drop(other);
+}
+
+/// The replica that takes over has not heard of the newest members.
+#[test]
+fn a_failover_to_a_replica_that_lags_loses_nobody_for_long_and_nobody_goes() {
+    let (_system, master) = (System::new(), Server::start());
+    let replica = Server::start();
+    let (here, there) = (Node::start(&master), Node::start(&master));
+    let room = key("presence-room");
+    here.join(&room, "1");
+    let (_, before) = there.join(&room, "2");
+    replica.follow(&master);
+    replica.lag();
+    here.join(&room, "3");
+    let topic = Topic::listen(&replica);
+    for node in [&here, &there] {
+        node.lead_to(Some(&replica));
+    }
+    replica.promote();
+    drop(master);
+    let mut redis = replica.connection();
+    until("all are there and what stood under old names is cleared", || {
+        living(&mut redis).len() == 2
+            && !redis.exists::<_, bool>("mn:{0}:dead").unwrap()
+            && rows(&mut redis, &room).users.values().copied().collect::<Vec<_>>() == [1, 1, 1]
+    });
+    let told = topic.rest();
+    let users: Vec<_> = told.iter().map(|told| (told.kind(), told.user())).collect();
+    assert_eq!(users, [("joined", "3")]);
+    assert_ne!(told[0].position.0, *before.position.epoch);
+}

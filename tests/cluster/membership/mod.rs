@@ -1,0 +1,8 @@
+//! Membership over a real redis-server: who is where, whatever nodes and Redis do.
+
+mod faults;
+mod model;
+mod node;
+mod rows;
+mod server;
+mod transitions;
