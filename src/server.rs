@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use actix_server::{Server, ServerHandle};
 use micronotifier_actors::bridge;
+use micronotifier_actors::bridge::wire::Wire;
 use micronotifier_actors::config::NodeConfig;
+use micronotifier_actors::membership;
+use micronotifier_actors::membership::redis::RedisMembership;
 use micronotifier_actors::redis::LinkError;
 use micronotifier_actors::session::effect::Close;
 use micronotifier_actors::{Node, NodeHandle};
@@ -26,6 +29,8 @@ use crate::welcome::Welcome;
 const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
 /// How long sockets may take to end beyond their own close wait.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
+/// How long Redis may take to be told that the node ends.
+const LAST_WORD: Duration = Duration::from_secs(2);
 /// How often the end looks whether all sockets are gone.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -59,6 +64,7 @@ pub struct RunningServer {
     admission: Arc<Admission>,
     calls: Calls,
     handle: ServerHandle,
+    membership: Option<RedisMembership>,
 }
 
 /// Starts a server. Call it inside an actix system; it runs until [`RunningServer::stop`].
@@ -69,9 +75,17 @@ pub async fn serve(mut config: ServerConfig) -> Result<RunningServer, ServeError
     let Some(options) = config.redis.take() else {
         return serve_with(config, Node::start).await;
     };
+    let announcer = Arc::new(Wire::new("", &options.cluster_secret));
+    let connect = membership::redis::connect(options.clone());
+    let settings = membership::redis::Options::of(&options);
     let bridge = bridge::redis::Ready::check(options).await?;
-    let start = |node| Node::start_with(node, |sink| bridge.start(sink));
-    serve_with(config, start).await
+    let mut running = None;
+    let join =
+        |sink| running.insert(RedisMembership::start(settings, connect, announcer, sink)).handle();
+    let start = |node| Node::start_sharing(node, |sink| bridge.start(sink), join);
+    let mut server = serve_with(config, start).await?;
+    server.membership = running;
+    Ok(server)
 }
 
 /// As [`serve`], with a node that `start` makes: one with a bridge to others, say.
@@ -141,7 +155,8 @@ pub async fn serve_with(
             log::error!(error:% = error; "the server ended");
         }
     });
-    Ok(RunningServer { addresses, admin_address, node, admission, calls, handle })
+    let membership = None;
+    Ok(RunningServer { addresses, admin_address, node, admission, calls, handle, membership })
 }
 
 impl RunningServer {
@@ -186,6 +201,11 @@ impl RunningServer {
         };
         if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
+        }
+        if let Some(membership) = &self.membership
+            && tokio::time::timeout(LAST_WORD, membership.retire()).await.is_err()
+        {
+            log::warn!("redis was not told of the end; the other nodes find out by themselves");
         }
         self.handle.stop(false).await;
     }

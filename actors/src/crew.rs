@@ -1,4 +1,4 @@
-//! What every channel works with: the couriers of all workers, the clock, the bridge, the counters.
+//! What every channel works with: the couriers of all workers, the clock, the bridge, the membership, the counters.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,6 +12,8 @@ use crate::config::Apps;
 use crate::courier::Courier;
 use crate::door::post;
 use crate::errand::Errand;
+use crate::membership::MembershipHandle;
+use crate::membership::reach::Reach;
 use crate::metrics::Metrics;
 use crate::seat::ChannelId;
 
@@ -21,6 +23,8 @@ pub(crate) struct Crew {
     metrics: Arc<Metrics>,
     couriers: Vec<OnceLock<Addr<Courier>>>,
     bridge: OnceLock<BridgeHandle>,
+    membership: OnceLock<MembershipHandle>,
+    reach: Reach,
     channels: AtomicU64,
     join_wait: Duration,
 }
@@ -34,6 +38,8 @@ impl Crew {
             metrics: Arc::new(Metrics::new(apps, workers)),
             couriers: (0..workers).map(|_| OnceLock::new()).collect(),
             bridge: OnceLock::new(),
+            membership: OnceLock::new(),
+            reach: Reach::default(),
             channels: AtomicU64::new(0),
             join_wait,
         })
@@ -64,6 +70,21 @@ impl Crew {
     /// Sets the bridge; `false` if there is one.
     pub(crate) fn set_bridge(&self, bridge: BridgeHandle) -> bool {
         self.bridge.set(bridge).is_ok()
+    }
+
+    /// Returns who keeps what is where over all nodes, if there are others.
+    pub(crate) fn membership(&self) -> Option<&MembershipHandle> {
+        self.membership.get()
+    }
+
+    /// Sets the membership; `false` if there is one.
+    pub(crate) fn set_membership(&self, membership: MembershipHandle) -> bool {
+        self.membership.set(membership).is_ok()
+    }
+
+    /// Returns whether the membership can be reached.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Sets a worker's courier; `false` if it has one.

@@ -20,6 +20,8 @@ use crate::door::{Place, Usage};
 use crate::errand::Errand;
 use crate::facts::{ChannelFacts, NodeError, Publication};
 use crate::limits::NodeLimits;
+use crate::membership::reach::Reach;
+use crate::membership::{MembershipHandle, MembershipSink};
 use crate::metrics::Metrics;
 use crate::protocol::{ChannelKey, ChannelName, UserId};
 use crate::registry::{DescribeAll, Registry};
@@ -53,6 +55,23 @@ impl Node {
             }
         }));
         node.handle.shared.crew.set_bridge(bridge);
+        node
+    }
+
+    /// As [`Self::start_with`], for nodes that also share who is where: `join` starts its membership.
+    pub fn start_sharing(
+        config: NodeConfig,
+        connect: impl FnOnce(BridgeSink) -> BridgeHandle,
+        join: impl FnOnce(MembershipSink) -> MembershipHandle,
+    ) -> Self {
+        let node = Self::start_with(config, connect);
+        let shared = Arc::downgrade(&node.handle.shared);
+        let membership = join(Arc::new(move |event| {
+            if let Some(shared) = Weak::upgrade(&shared) {
+                shared.on_membership_event(event);
+            }
+        }));
+        node.handle.shared.crew.set_membership(membership);
         node
     }
 
@@ -133,6 +152,11 @@ impl NodeHandle {
     /// Returns what is known of the bridge to the other nodes; `None` for a node alone.
     pub fn bridge(&self) -> Option<&BridgeWatch> {
         self.shared.crew.bridge().map(|bridge| &*bridge.watch)
+    }
+
+    /// Returns whether who is where can be told to and asked of the other nodes; `None` where that is not shared.
+    pub fn membership(&self) -> Option<&Reach> {
+        self.shared.crew.membership().map(|_| self.shared.crew.reach())
     }
 
     /// Publishes events in their order: all of them or, on an error, none.

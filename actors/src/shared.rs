@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
 
-use crate::bridge::{BridgeEvent, Held};
+use crate::bridge::{BridgeEvent, Held, Relay, Relayed};
 use crate::channel::{Command, Route};
 use crate::config::{Apps, NodeConfig};
 use crate::crew::Crew;
 use crate::facts::NodeError;
 use crate::limits::NodeLimits;
-use crate::protocol::AppId;
+use crate::membership::{Counts, MembershipEvent};
+use crate::protocol::{AppId, ChannelKey};
 use crate::registry::Registries;
 use crate::users::Users;
 
@@ -74,13 +75,47 @@ impl Shared {
     /// Hands what the bridge tells to the channel that it concerns.
     pub(crate) fn on_bridge_event(&self, event: BridgeEvent) {
         let (key, command) = match event {
-            BridgeEvent::RemotePublished { key, body, held: Held(place) } => {
-                (key, Command::Relayed { body, place })
+            BridgeEvent::RemotePublished { key, body, position, held: Held(place) } => {
+                (key, Command::Relayed { body, position, place })
             }
             BridgeEvent::Followed { key, wish: channel, remembered } => {
                 (key, Command::Followed { channel, remembered })
             }
         };
+        self.route(key, command);
+    }
+
+    /// Takes what the membership tells, and hands it to the channel that it concerns.
+    pub(crate) fn on_membership_event(&self, event: MembershipEvent) {
+        match event {
+            MembershipEvent::Entered { key, ticket, outcome } => {
+                self.route(key, Command::Entered { ticket, outcome });
+            }
+            MembershipEvent::Counted { key, counts } => self.tell_counts(key, counts),
+            MembershipEvent::Reachable(is_there) => {
+                self.crew.reach().set(is_there, self.crew.now());
+            }
+            MembershipEvent::Occupied { .. }
+            | MembershipEvent::Vacated { .. }
+            | MembershipEvent::Connections(_) => {}
+        }
+    }
+
+    /// Tells the followers of a channel on all nodes how many they are, where they want to know.
+    fn tell_counts(&self, key: ChannelKey, counts: Counts) {
+        let app = self.apps.by_id(key.app.as_str());
+        let is_wanted = app.is_some_and(|app| app.subscription_count);
+        if !(is_wanted && key.channel.kind().capabilities().counted) {
+            return;
+        }
+        if let Some(bridge) = self.crew.bridge() {
+            let body = Relayed::Counted(counts);
+            bridge.relay(Relay { to_self: false, ..Relay::new(key.clone(), body) });
+        }
+        self.route(key, Command::Counted(counts));
+    }
+
+    fn route(&self, key: ChannelKey, command: Command) {
         if let Some(app) = self.apps.by_id(key.app.as_str()) {
             self.registries.route(Route { app: Arc::clone(app), key, command });
         }

@@ -18,6 +18,7 @@ mod delivery;
 mod hostile;
 mod membership;
 mod outage;
+mod presence;
 mod repair;
 mod secure;
 mod sentinel;

@@ -76,7 +76,7 @@ fn a_node_that_ends_leaves_no_connection_behind() {
     let redis = Redis::start();
     let node = crate::surroundings::node(redis.options());
     let connected = || redis.command::<String>(&["CLIENT", "LIST"]).lines().count();
-    until("two are the node's, one is the test's", || connected() == 3);
+    until("two are the bridge's, two the membership's, one is the test's", || connected() == 5);
     drop(node);
     until("the node's are closed", || connected() == 1);
 }

@@ -71,7 +71,7 @@ impl Handler<Relay> for LoopbackBridge {
                 if let Some(sink) = state.nodes.get(*node) {
                     let (key, body) = (relay.key.clone(), relay.body.clone());
                     let held = Held(relay.place.clone());
-                    sink(BridgeEvent::RemotePublished { key, body, held });
+                    sink(BridgeEvent::RemotePublished { key, body, position: None, held });
                 }
             }
         });

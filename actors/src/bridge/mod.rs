@@ -17,7 +17,9 @@ use bytestring::ByteString;
 use tokio::sync::oneshot;
 
 use self::watch::BridgeWatch;
+use crate::channel::Member;
 use crate::door::{Place, tell};
+use crate::membership::{Counts, Position};
 use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
 
 /// What nodes tell each other about a channel.
@@ -45,6 +47,14 @@ pub enum Relayed {
     },
     /// Every connection that is signed in as this user's channel says is to be closed.
     Terminated,
+    /// A user came to a presence channel.
+    Joined(Member),
+    /// A user went from a presence channel.
+    Left(UserId),
+    /// How many are in the channel over all nodes.
+    Counted(Counts),
+    /// Nothing that is to be told, but it has its place in the channel's sequence.
+    Nothing,
 }
 
 impl std::fmt::Debug for Relayed {
@@ -53,6 +63,10 @@ impl std::fmt::Debug for Relayed {
             Self::Published { .. } => "Published",
             Self::Whispered { .. } => "Whispered",
             Self::Terminated => "Terminated",
+            Self::Joined(_) => "Joined",
+            Self::Left(_) => "Left",
+            Self::Counted(_) => "Counted",
+            Self::Nothing => "Nothing",
         })
     }
 }
@@ -123,6 +137,8 @@ pub enum BridgeEvent {
         key: ChannelKey,
         /// What is told.
         body: Relayed,
+        /// Its place in the channel's sequence, if it has one; presence channels only.
+        position: Option<Position>,
         /// Let go when it has been handed to the workers.
         held: Held,
     },

@@ -15,6 +15,8 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 
 use super::Relayed;
+use crate::channel::Member;
+use crate::membership::{Announcer, Counts};
 use crate::protocol::sign::Credential;
 use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
 
@@ -80,15 +82,21 @@ struct Envelope<'t> {
     /// The event's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     e: Option<Cow<'t, str>>,
-    /// Its data.
+    /// Its data, or what is told of a user who came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     d: Option<Cow<'t, str>>,
     /// The connection that gets no copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     x: Option<String>,
-    /// The user who sent a client event.
+    /// The user who sent a client event, came or went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     u: Option<Cow<'t, str>>,
+    /// Subscriptions over all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s: Option<u64>,
+    /// When they were counted, in microseconds by the broker's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    t: Option<u64>,
     /// The sender has delivered it to its own subscribers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     l: bool,
@@ -132,6 +140,8 @@ impl Wire {
             d: None,
             x: None,
             u: None,
+            s: None,
+            t: None,
             l: delivered,
         };
         match body {
@@ -149,10 +159,34 @@ impl Wire {
                 envelope.u = user.as_ref().map(|user| Cow::Borrowed(user.as_str()));
             }
             Relayed::Terminated => {}
+            Relayed::Joined(Member { user, info }) => {
+                envelope.k = Cow::Borrowed("joined");
+                envelope.u = Some(Cow::Borrowed(user.as_str()));
+                envelope.d = Some(Cow::Borrowed(info));
+            }
+            Relayed::Left(user) => {
+                envelope.k = Cow::Borrowed("left");
+                envelope.u = Some(Cow::Borrowed(user.as_str()));
+            }
+            Relayed::Counted(counts) => {
+                envelope.k = Cow::Borrowed("counted");
+                envelope.s = Some(counts.subscriptions);
+                envelope.t = Some(counts.at);
+            }
+            Relayed::Nothing => envelope.k = Cow::Borrowed("nothing"),
         }
         let text = serde_json::to_string(&envelope).map_err(|_| WireError::Malformed)?;
         let text = self.signed(text);
         if text.len() > MAX_BYTES { Err(WireError::TooLarge) } else { Ok(text) }
+    }
+
+    /// Writes what a broker is to publish by itself. What is too large for an envelope keeps its place in
+    /// the sequence, whose followers find out by asking who is there.
+    fn announce(&self, key: &ChannelKey, body: &Relayed) -> String {
+        self.write(key, body, false).unwrap_or_else(|error| {
+            log::warn!("who came or went cannot be told to other nodes: {error}");
+            self.write(key, &Relayed::Nothing, false).unwrap_or_default()
+        })
     }
 
     fn signed(&self, mut text: String) -> String {
@@ -200,6 +234,24 @@ impl Wire {
     }
 }
 
+impl Announcer for Wire {
+    fn joined(&self, key: &ChannelKey, member: &Member) -> String {
+        self.announce(key, &Relayed::Joined(member.clone()))
+    }
+
+    fn left(&self, key: &ChannelKey, user: &UserId) -> String {
+        self.announce(key, &Relayed::Left(user.clone()))
+    }
+
+    fn occupied(&self, _key: &ChannelKey) -> Option<String> {
+        None
+    }
+
+    fn vacated(&self, _key: &ChannelKey) -> Option<String> {
+        None
+    }
+}
+
 /// Tells a later version from what is no envelope.
 fn misfit(text: &str) -> WireError {
     match serde_json::from_str(text) {
@@ -231,6 +283,21 @@ fn body_of(envelope: Envelope<'_>) -> Result<Relayed, WireError> {
             Ok(Relayed::Whispered { event, data, user, socket })
         }
         "terminated" => Ok(Relayed::Terminated),
+        "joined" => {
+            let told = envelope.u.zip(envelope.d).ok_or(WireError::Malformed)?;
+            let member = Member::parse(&told.0, &told.1).ok_or(WireError::Malformed)?;
+            Ok(Relayed::Joined(member))
+        }
+        "left" => {
+            let user = envelope.u.ok_or(WireError::Malformed)?;
+            let user = UserId::member(&user).map_err(|_| WireError::Malformed)?;
+            Ok(Relayed::Left(user))
+        }
+        "counted" => {
+            let (subscriptions, at) = envelope.s.zip(envelope.t).ok_or(WireError::Malformed)?;
+            Ok(Relayed::Counted(Counts { subscriptions, at, users: 0 }))
+        }
+        "nothing" => Ok(Relayed::Nothing),
         _ => Err(WireError::Unknown),
     }
 }
@@ -286,9 +353,18 @@ mod tests {
             user: Some(UserId::member("u \u{1f600}").unwrap()),
             socket: SocketId::new(3, 4),
         };
-        for (body, delivered) in
-            [(published("{\"\\u0000\":1}"), false), (whispered, true), (Relayed::Terminated, false)]
-        {
+        let user = UserId::member("u").unwrap();
+        let joined = Member { user: user.clone(), info: r#"{"n":"é"}"#.into() };
+        let counts = Counts { subscriptions: 3, users: 0, at: 1_700_000_000_000_000 };
+        for (body, delivered) in [
+            (published("{\"\\u0000\":1}"), false),
+            (whispered, true),
+            (Relayed::Terminated, false),
+            (Relayed::Joined(joined), false),
+            (Relayed::Left(user), false),
+            (Relayed::Counted(counts), true),
+            (Relayed::Nothing, false),
+        ] {
             let text = wire.write(&key(), &body, delivered).unwrap();
             let told = wire.read(&key(), &text).unwrap();
             assert_eq!((told.node.as_str(), told.delivered), ("n1", delivered));
@@ -312,6 +388,12 @@ mod tests {
             (of("published", r#","e":"e","d":{}"#), WireError::Malformed),
             (of("whispered", r#","e":"client-a","d":"{}""#), WireError::Malformed),
             (of("whispered", r#","e":"a","d":"{}","x":"1.2""#), WireError::Malformed),
+            (of("joined", r#","u":"1""#), WireError::Malformed),
+            (of("joined", r#","u":"1","d":"}""#), WireError::Malformed),
+            (of("joined", r#","u":"1","d":"[]""#), WireError::Malformed),
+            (of("joined", r#","u":"","d":"{}""#), WireError::Malformed),
+            (of("left", ""), WireError::Malformed),
+            (of("counted", r#","s":-1,"t":1"#), WireError::Malformed),
             (of("promoted", ""), WireError::Unknown),
             (r#"{"v":2,"all":"else"}"#.to_owned(), WireError::Version),
             (of("terminated", "").replace("private-c", "private-d"), WireError::Misplaced),

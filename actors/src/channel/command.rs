@@ -10,6 +10,7 @@ use crate::channel::Member;
 use crate::config::App;
 use crate::door::Place;
 use crate::facts::{ChannelFacts, Publication};
+use crate::membership::{Counts, Outcome, Position, Ticket};
 use crate::protocol::kind::Capabilities;
 use crate::protocol::{ChannelKey, Frame, UserId};
 use crate::seat::{ChannelId, Seat};
@@ -47,7 +48,11 @@ pub(crate) enum Command {
     /// Say who is present.
     ListMembers(Answer<Vec<UserId>>),
     /// Do what another node, or this one by way of the bridge, has told.
-    Relayed { body: Relayed, place: Option<Place> },
+    Relayed { body: Relayed, position: Option<Position>, place: Option<Place> },
+    /// Take what came of a wish to join.
+    Entered { ticket: Ticket, outcome: Outcome },
+    /// Take how many are in the channel over all nodes.
+    Counted(Counts),
     /// The bridge follows the channel from now on.
     Followed { channel: ChannelId, remembered: Option<Remembered> },
 }

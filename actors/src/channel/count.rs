@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 
 /// From more subscriptions than this on, they are told once in [`PACE`].
-const SMALL: usize = 100;
+const SMALL: u64 = 100;
 /// How often the subscribers of a large channel are told.
 const PACE: Duration = Duration::from_secs(5);
 
@@ -29,7 +29,7 @@ pub(crate) enum Telling {
 
 impl CountPace {
     /// Says when subscribers are to hear of a change.
-    pub(crate) fn changed(&mut self, subscriptions: usize, now: Moment) -> Telling {
+    pub(crate) fn changed(&mut self, subscriptions: u64, now: Moment) -> Telling {
         let rest = self.last.map_or(Duration::ZERO, |last| PACE.saturating_sub(now.since(last)));
         if subscriptions <= SMALL || rest.is_zero() {
             self.last = Some(now);

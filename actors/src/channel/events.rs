@@ -1,10 +1,13 @@
 //! How a channel delivers: each event encoded once, then one message for each worker that listens.
 
+use actix::Context;
+
 use super::{ChannelActor, TERMINATED};
 use crate::bridge::{Relay, Relayed};
 use crate::door::Place;
 use crate::errand::Errand;
 use crate::facts::Publication;
+use crate::membership::Position;
 use crate::protocol::{Frame, SocketId};
 use crate::seat::Seat;
 use crate::session::effect::Whisper;
@@ -39,7 +42,14 @@ impl ChannelActor {
         }
     }
 
-    pub(super) fn relayed(&mut self, body: Relayed, place: Option<&Place>) {
+    /// Does what is told. What has a position moves the mirror of who is there.
+    pub(super) fn relayed(
+        &mut self,
+        body: Relayed,
+        position: Option<&Position>,
+        place: Option<&Place>,
+        ctx: &mut Context<Self>,
+    ) {
         match body {
             Relayed::Published { event, data, except } => {
                 let channel = self.key.channel.clone();
@@ -50,6 +60,17 @@ impl ChannelActor {
                 self.fan_out(&frame, Some(socket), place);
             }
             Relayed::Terminated => self.dismiss_all(TERMINATED),
+            Relayed::Counted(counts) => self.counted(counts, ctx),
+            Relayed::Joined(member) => {
+                return position.into_iter().for_each(|at| self.came(at, &member, place, ctx));
+            }
+            Relayed::Left(user) => {
+                return position.into_iter().for_each(|at| self.went(at, &user, place, ctx));
+            }
+            Relayed::Nothing => {}
+        }
+        if let Some(position) = position {
+            self.passed(position, ctx);
         }
     }
 

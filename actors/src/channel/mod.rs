@@ -10,7 +10,9 @@
 mod cache;
 mod command;
 mod count;
+mod entering;
 mod events;
+mod presence;
 mod roster;
 mod subscribers;
 
@@ -22,13 +24,15 @@ use hashbrown::HashMap;
 
 use self::cache::Cache;
 use self::count::CountPace;
-use self::roster::Roster;
+use self::entering::Entering;
+use self::presence::Presence;
 use crate::bridge::Remembered;
 use crate::config::App;
 use crate::crew::Crew;
 use crate::door::tell;
 use crate::facts::ChannelFacts;
 use crate::lifeline::contain;
+use crate::membership::Counts;
 use crate::metrics::Alive;
 use crate::protocol::kind::Capabilities;
 use crate::protocol::{ChannelKey, ErrorCode, Frame, SocketId, UserId};
@@ -79,7 +83,10 @@ pub(crate) struct ChannelActor {
     subscribers: HashMap<SocketId, Subscriber, foldhash::fast::RandomState>,
     /// How many subscribers each worker has; a courier without any hears nothing.
     per_worker: Vec<usize>,
-    roster: Roster,
+    presence: Presence,
+    entering: Entering,
+    /// What is known of all nodes; of several nodes only.
+    counts: Counts,
     cache: Cache,
     pace: CountPace,
     /// Joins that wait until the bridge follows the channel; `None` once it does.
@@ -96,6 +103,8 @@ pub(crate) struct ChannelActor {
 struct Subscriber {
     seat: Seat,
     user: Option<UserId>,
+    /// The number of the wish that it joined with; members of several nodes only.
+    wish: u64,
 }
 
 impl ChannelActor {
@@ -110,6 +119,7 @@ impl ChannelActor {
             can: key.channel.kind().capabilities(),
             per_worker: vec![0; crew.workers()],
             _alive: crew.metrics().actors.channels.enter(),
+            presence: Presence::new(crew.membership().is_some()),
             joining: crew.bridge().map(|_| Vec::new()),
             key,
             id,
@@ -117,7 +127,8 @@ impl ChannelActor {
             crew,
             ended,
             subscribers: HashMap::default(),
-            roster: Roster::default(),
+            entering: Entering::default(),
+            counts: Counts::default(),
             cache: Cache::default(),
             pace: CountPace::default(),
             forgets: false,
@@ -140,9 +151,13 @@ impl ChannelActor {
             Command::Terminate => self.dismiss_all(TERMINATED),
             Command::Describe(facts) => facts.give(|| self.facts()),
             Command::ListMembers(members) => {
-                members.give(|| self.roster.members().map(|(user, _)| user.clone()).collect());
+                members.give(|| self.presence.users());
             }
-            Command::Relayed { body, place } => self.relayed(body, place.as_ref()),
+            Command::Relayed { body, position, place } => {
+                self.relayed(body, position.as_ref(), place.as_ref(), ctx);
+            }
+            Command::Entered { ticket, outcome } => self.entered(ticket, outcome, ctx),
+            Command::Counted(counts) => self.counted(counts, ctx),
             Command::Followed { channel, remembered } => {
                 // an earlier life of this channel may have asked too
                 if channel == self.id {
@@ -165,7 +180,7 @@ impl ChannelActor {
     fn facts(&mut self) -> ChannelFacts {
         ChannelFacts {
             subscriptions: self.subscribers.len() as u64,
-            users: self.roster.len() as u64,
+            users: self.presence.len() as u64,
             cached: self.cache.event(self.crew.now()),
         }
     }
@@ -173,7 +188,7 @@ impl ChannelActor {
     /// Tells the registry when nobody is left and nothing is remembered, now or once it is forgotten.
     fn tell_if_vacant(&mut self, ctx: &mut Context<Self>) {
         let waiting = self.joining.as_ref().is_some_and(|joins| !joins.is_empty());
-        if waiting || !self.subscribers.is_empty() {
+        if waiting || !self.entering.is_empty() || !self.subscribers.is_empty() {
             return;
         }
         // a bridge remembers for all nodes; alone, the channel stays until it has forgotten

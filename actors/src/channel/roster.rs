@@ -18,6 +18,15 @@ pub struct Member {
     pub info: Arc<str>,
 }
 
+impl Member {
+    /// Takes what another node has told; `None` for a name that is none, or information that is no JSON object.
+    pub(crate) fn parse(user: &str, info: &str) -> Option<Self> {
+        let user = UserId::member(user).ok()?;
+        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(info).ok()?;
+        Some(Self { user, info: info.into() })
+    }
+}
+
 /// What a connection's arrival meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {

@@ -3,65 +3,82 @@
 use actix::{AsyncContext as _, Context};
 
 use super::count::Telling;
+use super::presence::Presence;
 use super::roster::Arrival;
 use super::{ChannelActor, Join, Subscriber, UNREACHABLE};
 use crate::errand::Errand;
+use crate::membership::Counts;
 use crate::protocol::{ErrorCode, Frame};
 use crate::seat::Seat;
 use crate::session::effect::{Close, JoinRefusal, Refused};
 
 impl ChannelActor {
     pub(super) fn join(&mut self, join: Join, ctx: &mut Context<Self>) {
-        if let Some(waiting) = &mut self.joining {
-            let (seat, attempt) = (join.seat, join.attempt);
-            waiting.push(join);
-            ctx.run_later(self.crew.join_wait(), move |channel, ctx| {
-                channel.give_up(seat, attempt);
-                channel.tell_if_vacant(ctx);
-            });
+        if self.joining.is_some() {
+            self.promise_answer(&join, ctx);
+            self.joining.get_or_insert_default().push(join);
             return;
         }
-        let known = self.subscribers.contains_key(&join.seat.socket);
-        let arrival = match (&join.member, self.can.members) {
-            _ if known => Arrival::Further,
-            (Some(member), true) => self.roster.join(member, self.app.limits.presence_members),
-            (None, true) => return self.refuse(&join, JoinRefusal::Unavailable),
-            (_, false) => Arrival::Further,
-        };
-        if arrival == Arrival::Full {
-            return self.refuse(&join, JoinRefusal::MembersFull);
+        if let Some(subscriber) = self.subscribers.get(&join.seat.socket) {
+            let wish = subscriber.wish;
+            return self.attach(&join, wish);
         }
-        self.attach(&join);
-        if known {
-            return;
+        match (&join.member, self.can.members, &mut self.presence) {
+            (_, false, _) => self.attach(&join, 0),
+            (None, true, _) => return self.refuse(&join, JoinRefusal::Unavailable),
+            (_, true, Presence::Shared(_)) => return self.enter(join, ctx),
+            (Some(member), true, Presence::Alone(roster)) => {
+                let arrival = roster.join(member, self.app.limits.presence_members);
+                if arrival == Arrival::Full {
+                    return self.refuse(&join, JoinRefusal::MembersFull);
+                }
+                self.attach(&join, 0);
+                if arrival == Arrival::First {
+                    let frame = Frame::member_added(&self.key.channel, &member.user, &member.info);
+                    self.fan_out(&frame, Some(join.seat.socket), None);
+                }
+            }
         }
-        if let (Arrival::First, Some(member)) = (arrival, &join.member) {
-            let frame = Frame::member_added(&self.key.channel, &member.user, &member.info);
-            self.fan_out(&frame, Some(join.seat.socket), None);
-        }
-        self.tell_count(ctx);
+        self.changed(ctx);
     }
 
-    /// Turns a join away that still waits for the bridge.
+    /// Sees to it that a join has an answer in time, whatever it waits for.
+    pub(super) fn promise_answer(&self, join: &Join, ctx: &mut Context<Self>) {
+        let (seat, attempt) = (join.seat, join.attempt);
+        ctx.run_later(self.crew.join_wait(), move |channel, ctx| {
+            channel.give_up(seat, attempt);
+            channel.tell_if_vacant(ctx);
+        });
+    }
+
+    /// Turns a join away that still waits for other nodes.
     fn give_up(&mut self, seat: Seat, attempt: u32) {
-        let Some(waiting) = &mut self.joining else {
-            return;
-        };
-        let is_it = |join: &Join| join.seat == seat && join.attempt == attempt;
-        let Some(index) = waiting.iter().position(is_it) else {
-            return;
-        };
-        let join = waiting.remove(index);
-        if join.replies.is_some() {
-            self.dismiss(seat, UNREACHABLE);
-        } else {
-            self.refuse(&join, JoinRefusal::Unavailable);
+        for join in self.take_back(|join| join.seat == seat && join.attempt == attempt) {
+            if join.replies.is_some() {
+                self.dismiss(seat, UNREACHABLE);
+            } else {
+                self.refuse(&join, JoinRefusal::Unavailable);
+            }
         }
     }
 
-    fn attach(&mut self, join: &Join) {
+    /// Takes out the joins that fit and have no answer yet.
+    fn take_back(&mut self, fits: impl Fn(&Join) -> bool) -> Vec<Join> {
+        let waiting = self.joining.iter_mut();
+        let mut taken: Vec<Join> =
+            waiting.flat_map(|waiting| waiting.extract_if(.., |join| fits(join))).collect();
+        for (wish, join) in self.entering.take(fits) {
+            if let Some(member) = &join.member {
+                self.give_back(wish, member.user.clone());
+            }
+            taken.push(join);
+        }
+        taken
+    }
+
+    pub(super) fn attach(&mut self, join: &Join, wish: u64) {
         let user = join.member.as_ref().map(|member| member.user.clone());
-        let subscriber = Subscriber { seat: join.seat, user };
+        let subscriber = Subscriber { seat: join.seat, user, wish };
         if self.subscribers.insert(join.seat.socket, subscriber).is_none()
             && let Some(count) = self.per_worker.get_mut(usize::from(join.seat.worker))
         {
@@ -76,7 +93,7 @@ impl ChannelActor {
     fn success(&mut self) -> Vec<Frame> {
         let channel = &self.key.channel;
         let mut frames = vec![if self.can.members {
-            Frame::presence_succeeded(channel, self.roster.members())
+            self.presence.succeeded(channel)
         } else {
             Frame::subscription_succeeded(channel)
         }];
@@ -87,7 +104,7 @@ impl ChannelActor {
         frames
     }
 
-    fn refuse(&self, join: &Join, cause: JoinRefusal) {
+    pub(super) fn refuse(&self, join: &Join, cause: JoinRefusal) {
         let (channel, attempt) = (self.key.channel.clone(), join.attempt);
         let refused = Refused { channel, attempt, cause };
         self.errand(join.seat, Errand::Refuse { seat: join.seat, refused });
@@ -95,7 +112,7 @@ impl ChannelActor {
 
     pub(super) fn resend(&mut self, seat: Seat) {
         let frame = if self.can.members {
-            Frame::presence_succeeded(&self.key.channel, self.roster.members())
+            self.presence.succeeded(&self.key.channel)
         } else {
             Frame::subscription_succeeded(&self.key.channel)
         };
@@ -115,14 +132,9 @@ impl ChannelActor {
     }
 
     pub(super) fn leave(&mut self, seat: Seat, answer: bool, ctx: &mut Context<Self>) {
-        let mut unanswered = usize::from(answer);
-        if let Some(waiting) = &mut self.joining {
-            let before = waiting.len();
-            waiting.retain(|join| join.seat != seat);
-            // a join that is taken back is not answered otherwise
-            unanswered += before - waiting.len();
-        }
-        for _ in 0..unanswered {
+        // a join that is taken back is not answered otherwise
+        let unanswered = self.take_back(|join| join.seat == seat).len();
+        for _ in 0..unanswered + usize::from(answer) {
             self.errand(seat, Errand::Detach { seat, channel: self.id });
         }
         let Some(subscriber) = self.subscribers.remove(&seat.socket) else {
@@ -131,19 +143,23 @@ impl ChannelActor {
         if let Some(count) = self.per_worker.get_mut(usize::from(seat.worker)) {
             *count = count.saturating_sub(1);
         }
-        if let Some(user) = &subscriber.user
-            && self.roster.leave(user)
-        {
-            self.fan_out(&Frame::member_removed(&self.key.channel, user), None, None);
+        match (subscriber.user, &mut self.presence) {
+            (None, _) => {}
+            (Some(user), Presence::Shared(_)) => self.give_back(subscriber.wish, user),
+            (Some(user), Presence::Alone(roster)) => {
+                if roster.leave(&user) {
+                    self.fan_out(&Frame::member_removed(&self.key.channel, &user), None, None);
+                }
+            }
         }
-        self.tell_count(ctx);
+        self.changed(ctx);
     }
 
     /// Closes the connections of all subscribers, and of those who wait to become one.
     pub(super) fn dismiss_all(&self, why: (ErrorCode, &'static str)) {
         let subscribed = self.subscribers.values().map(|subscriber| subscriber.seat);
         let waiting = self.joining.iter().flatten().map(|join| join.seat);
-        for seat in subscribed.chain(waiting) {
+        for seat in subscribed.chain(waiting).chain(self.entering.seats()) {
             self.dismiss(seat, why);
         }
     }
@@ -153,11 +169,42 @@ impl ChannelActor {
         self.errand(seat, Errand::Dismiss { seat, error, close });
     }
 
+    /// Sees to it that all hear how many subscriptions there are now.
+    fn changed(&mut self, ctx: &mut Context<Self>) {
+        match self.crew.membership() {
+            None => self.tell_count(ctx),
+            // they are counted as they enter and leave
+            Some(_) if self.can.members => {}
+            Some(membership) if self.can.listed => {
+                membership.count(self.key.clone(), self.subscribers.len() as u64);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Takes how many are in the channel over all nodes.
+    pub(super) fn counted(&mut self, counts: Counts, ctx: &mut Context<Self>) {
+        if counts.at > self.counts.at {
+            let before = std::mem::replace(&mut self.counts, counts);
+            if before.subscriptions != counts.subscriptions {
+                self.tell_count(ctx);
+            }
+        }
+    }
+
+    /// Returns how many subscriptions there are on all nodes.
+    fn subscriptions(&self) -> u64 {
+        match self.crew.membership() {
+            None => self.subscribers.len() as u64,
+            Some(_) => self.counts.subscriptions,
+        }
+    }
+
     fn tell_count(&mut self, ctx: &mut Context<Self>) {
         if !(self.app.subscription_count && self.can.counted) {
             return;
         }
-        match self.pace.changed(self.subscribers.len(), self.crew.now()) {
+        match self.pace.changed(self.subscriptions(), self.crew.now()) {
             Telling::Now => self.fan_out_count(),
             Telling::After(wait) => {
                 ctx.run_later(wait, |channel, _| {
@@ -170,7 +217,7 @@ impl ChannelActor {
     }
 
     fn fan_out_count(&self) {
-        let count = self.subscribers.len() as u64;
-        self.fan_out(&Frame::subscription_count(&self.key.channel, count), None, None);
+        let frame = Frame::subscription_count(&self.key.channel, self.subscriptions());
+        self.fan_out(&frame, None, None);
     }
 }

@@ -25,7 +25,7 @@ pub enum Reflected {
     Changed,
     /// It was known already.
     Known,
-    /// It belongs to another sequence, or there is no roster yet: a new roster is needed.
+    /// It belongs to another sequence or does not follow on, or there is no roster yet: a new roster is needed.
     Lost,
 }
 
@@ -57,6 +57,18 @@ impl Mirror {
         }
     }
 
+    /// Tells whether there is a roster yet.
+    pub fn has_begun(&self) -> bool {
+        self.position.is_some()
+    }
+
+    /// Takes what a user who is there tells anew with a further connection.
+    pub fn renew(&mut self, member: &Member) {
+        if let Some(info) = self.users.get_mut(&member.user) {
+            *info = Arc::clone(&member.info);
+        }
+    }
+
     /// Takes the coming of a user.
     pub fn joined(&mut self, at: &Position, member: &Member) -> Reflected {
         self.reflect(at, |users| {
@@ -76,13 +88,14 @@ impl Mirror {
             .is_some_and(|position| position.epoch == at.epoch && position.serial >= at.serial)
     }
 
+    /// Tells whether a position is of its sequence.
+    pub fn is_of(&self, at: &Position) -> bool {
+        self.position.as_ref().is_some_and(|position| position.epoch == at.epoch)
+    }
+
     /// Moves on over an event that changes nobody: a published one.
-    pub fn pass(&mut self, at: &Position) {
-        if let Some(position) = &mut self.position
-            && position.epoch == at.epoch
-        {
-            position.serial = position.serial.max(at.serial);
-        }
+    pub fn pass(&mut self, at: &Position) -> Reflected {
+        self.reflect(at, |_| false)
     }
 
     /// Returns the users with what is told of them.
@@ -113,6 +126,9 @@ impl Mirror {
         }
         if at.serial <= position.serial {
             return Reflected::Known;
+        }
+        if at.serial > position.serial + 1 {
+            return Reflected::Lost;
         }
         position.serial = at.serial;
         if change(&mut self.users) { Reflected::Changed } else { Reflected::Known }
@@ -177,6 +193,9 @@ mod tests {
         let difference = mirror.replace(other.clone(), vec![named(2), named(3)]);
         assert_eq!(difference, Difference { came: vec![named(3)], went: vec![named(1).user] });
         assert!(mirror.has_reached(&other));
+        let next = |serial| Position { epoch: "f".into(), serial };
+        assert_eq!(mirror.pass(&next(11)), Reflected::Lost, "one is missing");
+        assert_eq!(mirror.joined(&next(10), &named(4)), Reflected::Changed);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! A node that nobody else shares channels with needs none of this: its channels know all there is.
 
 pub mod mirror;
+pub mod reach;
 pub mod redis;
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! `a` with channel `b:c` and application `a:b` with channel `c` differ. `{T}` is the hash tag of the
 //! partition, one for all on a single server: what a script touches is in one slot.
 
-use crate::protocol::ChannelKey;
+use crate::protocol::{AppId, ChannelKey, ChannelName};
 
 /// The partition on a server that is not a cluster.
 const PARTITION: &str = "{0}";
@@ -44,13 +44,82 @@ impl Keys {
 
     /// The topic on which one node listens for its own probes.
     pub(crate) fn probe(&self, node: &str) -> String {
-        format!("{}{PARTITION}:p:{node}", self.prefix)
+        self.plain(&format!("p:{node}"))
+    }
+
+    // --- who is where ---
+
+    /// Subscriptions of a channel: a hash by incarnation.
+    pub(crate) fn counts(&self, channel: &ChannelKey) -> String {
+        self.of('n', channel)
+    }
+
+    /// Connections of a presence channel: a hash by user.
+    pub(crate) fn users(&self, channel: &ChannelKey) -> String {
+        self.of('u', channel)
+    }
+
+    /// What is told of the users of a presence channel: a hash by user.
+    pub(crate) fn infos(&self, channel: &ChannelKey) -> String {
+        self.of('i', channel)
+    }
+
+    /// Connections of a presence channel: a hash by incarnation, `|` and user.
+    pub(crate) fn rows(&self, channel: &ChannelKey) -> String {
+        self.of('w', channel)
+    }
+
+    /// Incarnations that may write: a hash of `⟨generation⟩:⟨end of the lease, ms⟩`.
+    pub(crate) fn nodes(&self) -> String {
+        self.plain("nodes")
+    }
+
+    /// Incarnations declared dead that have left something: a hash of the end of a reaper's claim, ms.
+    pub(crate) fn dead(&self) -> String {
+        self.plain("dead")
+    }
+
+    /// Connections of all nodes: a hash by application.
+    pub(crate) fn connections(&self) -> String {
+        self.plain("q")
+    }
+
+    /// Connections of one incarnation: a hash by application.
+    pub(crate) fn connections_of(&self, incarnation: &str) -> String {
+        self.plain(&format!("q:{incarnation}"))
+    }
+
+    /// Where an incarnation has something: a hash of [`entry`].
+    pub(crate) fn index(&self, incarnation: &str) -> String {
+        self.plain(&format!("node:{incarnation}"))
+    }
+
+    /// Occupied channels of an application: a hash of subscriptions.
+    pub(crate) fn list(&self, app: &AppId) -> String {
+        self.plain(&format!("l:{app}"))
+    }
+
+    fn plain(&self, name: &str) -> String {
+        format!("{}{PARTITION}:{name}", self.prefix)
     }
 
     fn of(&self, letter: char, channel: &ChannelKey) -> String {
-        let (prefix, app) = (&self.prefix, channel.app.as_str());
-        format!("{prefix}{PARTITION}:{letter}:{}:{app}:{}", app.len(), channel.channel)
+        format!("{}{PARTITION}:{letter}:{}", self.prefix, entry(channel))
     }
+}
+
+/// Returns a channel as it stands in names and in the index of an incarnation.
+pub(crate) fn entry(channel: &ChannelKey) -> String {
+    let app = channel.app.as_str();
+    format!("{}:{app}:{}", app.len(), channel.channel)
+}
+
+/// Reads a channel back; `None` for what no node of ours has written.
+pub(crate) fn read_entry(entry: &str) -> Option<ChannelKey> {
+    let (length, rest) = entry.split_once(':')?;
+    let (app, rest) = rest.split_at_checked(length.parse().ok()?)?;
+    let channel = ChannelName::parse(rest.strip_prefix(':')?, usize::MAX).ok()?;
+    Some(ChannelKey { app: AppId::new(app), channel })
 }
 
 #[cfg(test)]
@@ -60,7 +129,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::{AppId, ChannelName};
 
     fn key(app: &str, channel: &str) -> ChannelKey {
         ChannelKey { app: AppId::new(app), channel: ChannelName::parse(channel, 164).unwrap() }
@@ -75,18 +143,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn different_channels_have_different_keys(
-            apps in ("[a0:{}*?\\[\\]]{0,6}", "[a0:{}*?\\[\\]]{0,6}"),
+        fn different_things_have_different_names(
+            apps in ("[a0:{}*?|\\[\\]é]{0,6}", "[a0:{}*?|\\[\\]é]{0,6}"),
             channels in ("[a0;=]{1,4}", "[a0;=]{1,4}"),
         ) {
             let keys = Keys::new("mn:");
             let (one, other) = (key(&apps.0, &channels.0), key(&apps.1, &channels.1));
-            let names = |key| [keys.topic(key), keys.meta(key), keys.history(key), keys.cached(key)];
-            let (names, others) = (names(&one), names(&other));
-            for (index, name) in names.iter().enumerate() {
-                for (other_index, other_name) in others.iter().enumerate() {
+            let names = |key| [
+                keys.topic(key), keys.meta(key), keys.history(key), keys.counts(key),
+                keys.users(key), keys.infos(key), keys.rows(key), keys.cached(key),
+            ];
+            for (index, name) in names(&one).iter().enumerate() {
+                for (other_index, other_name) in names(&other).iter().enumerate() {
                     prop_assert_eq!(name == other_name, one == other && index == other_index);
                 }
+                for plain in [keys.nodes(), keys.dead(), keys.list(&other.app), keys.index("n.1"), keys.connections(), keys.probe("n1")] {
+                    prop_assert_ne!(name, &plain);
+                }
+            }
+            prop_assert_eq!(read_entry(&entry(&one)), Some(one));
+        }
+
+        #[test]
+        fn what_no_node_wrote_is_not_read(text in ".{0,12}") {
+            if let Some(key) = read_entry(&text) {
+                let number = text.split(':').next().unwrap();
+                prop_assert!(entry(&key) == text || number != key.app.as_str().len().to_string());
             }
         }
     }

@@ -5,7 +5,7 @@ mod link;
 mod options;
 mod script;
 
-pub(crate) use keys::Keys;
+pub(crate) use keys::{Keys, entry, read_entry};
 pub(crate) use link::Link;
 pub use link::LinkError;
 pub use options::{Address, RedisOptions, Topology};

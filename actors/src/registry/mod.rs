@@ -125,7 +125,10 @@ impl Registry {
             self.tell_channels();
             post(&entry.channel, Retire);
             if let Some(bridge) = self.crew.bridge() {
-                bridge.unfollow(ended.key);
+                bridge.unfollow(ended.key.clone());
+            }
+            if let Some(membership) = self.crew.membership() {
+                membership.vacate(ended.key);
             }
         }
     }

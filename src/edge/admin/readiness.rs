@@ -44,6 +44,9 @@ pub(super) fn obstacles(node: &NodeHandle) -> Vec<&'static str> {
     if node.bridge().is_some_and(|bridge| !bridge.is_whole()) {
         reasons.push("the bridge to the other nodes is broken");
     }
+    if node.membership().is_some_and(|reach| !reach.is_there()) {
+        reasons.push("who is where cannot be shared with the other nodes");
+    }
     if Process::read().descriptors_left().is_some_and(|left| left < DESCRIPTORS_NEEDED) {
         reasons.push("file descriptors are running out");
     }

@@ -156,13 +156,6 @@ impl Node {
     }
 }
 
-impl Drop for Node {
-    /// Ends as a crash would.
-    fn drop(&mut self) {
-        self.membership.abandon();
-    }
-}
-
 pub(crate) fn key(channel: &str) -> ChannelKey {
     key_of("app", channel)
 }

@@ -9,10 +9,13 @@ use micronotifier::config::ServerConfig;
 use micronotifier_actors::bridge::watch::BridgeWatch;
 use micronotifier_actors::clock::Clock;
 use micronotifier_actors::redis::RedisOptions;
+use serde_json::json;
 
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::redis::Redis;
 use crate::support::TestNode;
+use crate::support::apps::MAIN;
+use crate::support::process::{Configured, free_port};
 
 /// How long anything may take that has waits of several seconds in it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,8 +31,25 @@ pub(crate) fn node_with(options: RedisOptions, adjust: impl FnOnce(&mut ServerCo
         config.redis = Some(options);
         adjust(config);
     });
-    until("the bridge is whole", || watch(&node).is_whole());
+    until("the node is whole", || is_whole(&node));
     node
+}
+
+/// Tells whether a node has all that it shares with others.
+pub(crate) fn is_whole(node: &TestNode) -> bool {
+    watch(node).is_whole() && node.handle().membership().expect("a membership").is_there()
+}
+
+/// Starts a node that is a process of its own, which dies at once when it is dropped.
+pub(crate) fn killable(redis: &Redis) -> Configured {
+    let port = free_port();
+    let file = json!({
+        "host": "127.0.0.1", "port": port, "admin-port": 0,
+        "log": {"level": "error"},
+        "redis": {"address": format!("127.0.0.1:{}", redis.port())},
+        "applications": [{"name": MAIN.id, "key": MAIN.key, "secret": MAIN.secret, "client-events": true}]
+    });
+    Configured::start(&file, &[], port)
 }
 
 /// Returns what is known of a node's bridge.

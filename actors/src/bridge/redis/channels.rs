@@ -13,8 +13,10 @@ use super::office::{Item, Office};
 use super::position::{Keeper, Page, Question, Step};
 use super::query::{Followed, History, PageText, Stands, Wanted};
 use super::subscriber::Wish;
+use super::topic::Epoch;
 use crate::bridge::BridgeEvent;
 use crate::door::Bound;
+use crate::membership::Position;
 use crate::protocol::ChannelKey;
 
 /// Channels in one subscription or comparison.
@@ -237,12 +239,12 @@ impl Channels {
         channel.last_event = Instant::now();
         match position {
             None => {
-                if let Some(told) = told {
-                    office.deliver(&channel.key, told, under_way);
-                }
+                let item = Item { told, position: None };
+                office.deliver(&channel.key, item, under_way);
             }
             Some((epoch, serial)) => {
-                let step = channel.keeper.take(epoch, serial, told, text.len());
+                let item = Item { told, position: place_in(&channel.key, Some((epoch, serial))) };
+                let step = channel.keeper.take(epoch, serial, item, text.len());
                 self.carry_out(topic, step, under_way);
             }
         }
@@ -300,10 +302,11 @@ impl Channels {
             return;
         };
         let PageText { ticket, stands, entries, full } = page;
-        let office = &self.office;
-        let entries = entries
-            .into_iter()
-            .map(|(serial, envelope)| (serial, office.read_envelope(&channel.key, &envelope)));
+        let (office, key) = (&self.office, &channel.key);
+        let entries = entries.into_iter().map(|(serial, envelope)| {
+            let position = place_in(key, stands.map(|(epoch, _)| (epoch, serial)));
+            (serial, Item { told: office.read_envelope(key, &envelope), position })
+        });
         let page = Page { ticket, stands, entries: entries.collect(), full };
         let step = channel.keeper.answer(page);
         self.carry_out(topic, step, under_way);
@@ -313,14 +316,25 @@ impl Channels {
         let Step { deliver, ask, seen } = step;
         self.office.count(&seen);
         if let Some(channel) = self.by_topic.get(topic) {
-            for told in deliver.into_iter().flatten() {
-                self.office.deliver(&channel.key, told, under_way);
+            for item in deliver {
+                self.office.deliver(&channel.key, item, under_way);
+            }
+            if seen.lost > 0 || seen.epochs > 0 {
+                // whoever counts by positions is to find out that some are missing
+                let position = place_in(&channel.key, channel.keeper.stands());
+                self.office.deliver(&channel.key, Item { told: None, position }, under_way);
             }
         }
         if let Some(question) = ask {
             self.to_ask.push_back((topic.to_owned(), question));
         }
     }
+}
+
+/// Returns a position for channels with members; others do without.
+fn place_in(key: &ChannelKey, stands: Option<(Epoch, u64)>) -> Option<Position> {
+    let (epoch, serial) = stands.filter(|_| key.channel.kind().capabilities().members)?;
+    Some(Position { epoch: epoch.as_str().into(), serial })
 }
 
 impl Channel {

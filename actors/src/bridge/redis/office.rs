@@ -11,11 +11,17 @@ use crate::bridge::wire::{Told, Wire, WireError};
 use crate::bridge::{BridgeEvent, BridgeSink, Held, Relayed, Remembered};
 use crate::door::Bound;
 use crate::lifeline::contain;
+use crate::membership::Position;
 use crate::protocol::ChannelKey;
 use crate::redis::{Keys, Link};
 
-/// What is read of a message; `None` for one that is not to be delivered but has its place.
-pub(super) type Item = Option<Told>;
+/// What is read of a message.
+pub(super) struct Item {
+    /// `None` for what is not to be delivered but has its place.
+    pub(super) told: Option<Told>,
+    /// Its place; where there are members, who are counted by it.
+    pub(super) position: Option<Position>,
+}
 
 /// What both tasks work with.
 pub(super) struct Office {
@@ -34,7 +40,7 @@ pub(super) struct Office {
 impl Office {
     /// Reads the text of a topic: position and envelope; `None` for what is dropped, which is counted.
     /// What a later release tells has its place, but nothing to deliver.
-    pub(super) fn read(&self, key: &ChannelKey, text: &[u8]) -> Option<(Stands, Item)> {
+    pub(super) fn read(&self, key: &ChannelKey, text: &[u8]) -> Option<(Stands, Option<Told>)> {
         let split = std::str::from_utf8(text).ok().and_then(topic::split);
         let Some((position, envelope)) = split else {
             self.watch.dropped.malformed.add(1);
@@ -51,7 +57,7 @@ impl Office {
     }
 
     /// Reads an entry of a history. What is dropped has its place all the same.
-    pub(super) fn read_envelope(&self, key: &ChannelKey, envelope: &[u8]) -> Item {
+    pub(super) fn read_envelope(&self, key: &ChannelKey, envelope: &[u8]) -> Option<Told> {
         let envelope = std::str::from_utf8(envelope).ok()?;
         match self.wire.read(key, envelope) {
             Ok(told) => Some(told),
@@ -72,16 +78,20 @@ impl Office {
             Relayed::Published { event, data, .. } => {
                 Some(Remembered { event, data, expires_in: Duration::from_millis(left) })
             }
-            Relayed::Whispered { .. } | Relayed::Terminated => None,
+            _ => None,
         }
     }
 
-    pub(super) fn deliver(&self, key: &ChannelKey, told: Told, under_way: &Arc<Bound>) {
-        if told.delivered && told.node == self.wire.node() {
-            return;
-        }
-        let (key, body, held) = (key.clone(), told.body, Held(under_way.reserve()));
-        self.emit(BridgeEvent::RemotePublished { key, body, held });
+    pub(super) fn deliver(&self, key: &ChannelKey, item: Item, under_way: &Arc<Bound>) {
+        let Item { told, position } = item;
+        let is_news = |told: &Told| !(told.delivered && told.node == self.wire.node());
+        let body = match told.filter(is_news) {
+            Some(told) => told.body,
+            None if position.is_some() => Relayed::Nothing,
+            None => return,
+        };
+        let (key, held) = (key.clone(), Held(under_way.reserve()));
+        self.emit(BridgeEvent::RemotePublished { key, body, position, held });
     }
 
     /// Tells the node something. A panic there costs what is told.

@@ -141,6 +141,11 @@ impl<T> Keeper<T> {
         step
     }
 
+    /// Returns up to where everything is delivered, as far as there was anything.
+    pub(super) fn stands(&self) -> Option<(Epoch, u64)> {
+        self.at.and_then(|at| Some((at.epoch?, at.serial)))
+    }
+
     /// Takes a message of the topic.
     pub(super) fn take(&mut self, epoch: Epoch, serial: u64, item: T, bytes: usize) -> Step<T> {
         self.arrivals += 1;

@@ -1,12 +1,9 @@
 //! Reads what the scripts answer. Pure; whatever is not of the expected form is an error.
 
-use std::sync::Arc;
-
 use redis::{FromRedisValue, RedisError, RedisResult, Value, from_redis_value};
 
 use crate::channel::Member;
 use crate::membership::{Counts, Position, Roster};
-use crate::protocol::UserId;
 
 /// What a script that writes has to say first.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,10 +92,7 @@ pub(super) fn roster(answer: Value) -> RedisResult<Roster> {
 /// Reads members. A user whom no node of ours can have written is left out.
 fn members(answer: Value) -> RedisResult<Vec<Member>> {
     let rows: Vec<(String, String)> = from_redis_value(answer)?;
-    let member = |(user, info): (String, String)| {
-        let info: Arc<str> = info.into();
-        UserId::member(&user).ok().map(|user| Member { user, info })
-    };
+    let member = |(user, info): (String, String)| Member::parse(&user, &info);
     Ok(rows.into_iter().filter_map(member).collect())
 }
 
@@ -152,6 +146,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::protocol::UserId;
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use redis::{Cmd, Script};
 
-use super::keys::{Keys, entry};
 use super::row::Said;
 use crate::channel::Member;
 use crate::membership::Announcer;
 use crate::protocol::{AppId, ChannelKey, UserId};
+use crate::redis::{Keys, entry};
 
 /// Stands for the generation where a reaper writes on behalf of a dead node.
 const ON_BEHALF: &str = "-";

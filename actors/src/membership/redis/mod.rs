@@ -5,7 +5,7 @@
 //! | `ledger`, `row` | what this node has told Redis and has still to tell it (pure) |
 //! | `keeper` | says it, in batches over one connection, and keeps the lease |
 //! | `reaper` | clears what dead nodes have left |
-//! | `calls`, `answers`, `keys`, `lua/` | the scripts, their arguments, their answers, their keys |
+//! | `calls`, `answers`, `lua/` | the scripts, their arguments, their answers |
 //!
 //! An *incarnation* is a name that a node bears for as long as Redis knows it. Whoever is not among the
 //! living in `nodes` may write nothing: a node that was declared dead, and one that Redis has lost with
@@ -15,7 +15,6 @@ mod answers;
 mod calls;
 mod client;
 mod keeper;
-mod keys;
 mod ledger;
 mod questions;
 mod reaper;
@@ -31,11 +30,11 @@ use self::calls::Calls;
 pub use self::calls::History;
 pub use self::client::{Connect, ConnectError};
 use self::keeper::{Keeper, Retire};
-use self::keys::Keys;
 use self::reaper::Reaper;
 use super::{Announcer, MembershipHandle, MembershipSink};
 use crate::door::post;
 use crate::metrics::Counter;
+use crate::redis::{Keys, Link, RedisOptions};
 
 /// How membership over Redis is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +87,25 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Returns what the nodes of a Redis have in common, and the rest as it is by default.
+    pub fn of(redis: &RedisOptions) -> Self {
+        let history =
+            History { events: redis.repair_events, wait: redis.repair_wait, ..History::default() };
+        Self { prefix: redis.prefix.clone(), history, ..Self::default() }
+    }
+}
+
+/// Returns what opens connections to the Redis that nodes share.
+pub fn connect(redis: RedisOptions) -> Connect {
+    let link = Arc::new(Link::new(redis));
+    Arc::new(move || {
+        let link = Arc::clone(&link);
+        // nothing is subscribed to over it, so nothing comes unasked
+        Box::pin(async move { Ok(link.open(|_| Ok::<(), ()>(())).await?) })
+    })
+}
+
 /// What membership over Redis is counted by.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -105,7 +123,7 @@ pub struct Counters {
     pub users_expired: Counter,
 }
 
-/// A running membership.
+/// A running membership. It ends with this value, without a word to Redis unless it was [retired](Self::retire).
 pub struct RedisMembership {
     keeper: Addr<Keeper>,
     arbiter: ArbiterHandle,
@@ -169,6 +187,12 @@ impl RedisMembership {
     /// Stops without a word, as a crash would: other nodes take over when the lease has ended.
     pub fn abandon(&self) -> bool {
         self.arbiter.stop()
+    }
+}
+
+impl Drop for RedisMembership {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 

@@ -15,9 +15,9 @@ use super::Task;
 use super::answers::{self, Answer, Turn};
 use super::calls::Writer;
 use super::client::{Client, ConnectError};
-use super::keys::read_entry;
 use super::row::Said;
 use crate::protocol::{ChannelKey, UserId};
+use crate::redis::read_entry;
 
 /// Lines of an index, or users of a channel, read in one go.
 const PAGE: usize = 200;
