@@ -31,6 +31,8 @@ const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" 
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 /// How long Redis may take to be told that the node ends.
 const LAST_WORD: Duration = Duration::from_secs(2);
+/// How often the other nodes are told how many connections there are.
+const REPORT: Duration = Duration::from_secs(2);
 /// How often the end looks whether all sockets are gone.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -64,6 +66,8 @@ pub struct RunningServer {
     admission: Arc<Admission>,
     calls: Calls,
     handle: ServerHandle,
+    /// Tells the other nodes how many connections there are.
+    reporter: Option<actix_rt::task::JoinHandle<()>>,
     membership: Option<RedisMembership>,
 }
 
@@ -147,6 +151,15 @@ pub async fn serve_with(
                 listener::admin(builder, socket, &operator, &state).map_err(ServeError::Start)?;
         }
     }
+    let reporter = node.membership().is_some().then(|| {
+        let (node, admission) = (node.clone(), Arc::clone(&admission));
+        actix_rt::spawn(async move {
+            loop {
+                node.report_connections(admission.by_app());
+                tokio::time::sleep(REPORT).await;
+            }
+        })
+    });
     let calls = state.edge.calls.clone();
     let server = builder.run();
     let handle = server.handle();
@@ -155,8 +168,16 @@ pub async fn serve_with(
             log::error!(error:% = error; "the server ended");
         }
     });
-    let membership = None;
-    Ok(RunningServer { addresses, admin_address, node, admission, calls, handle, membership })
+    Ok(RunningServer {
+        addresses,
+        admin_address,
+        node,
+        admission,
+        calls,
+        handle,
+        reporter,
+        membership: None,
+    })
 }
 
 impl RunningServer {
@@ -201,6 +222,9 @@ impl RunningServer {
         };
         if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
+        }
+        if let Some(reporter) = &self.reporter {
+            reporter.abort();
         }
         if let Some(membership) = &self.membership
             && tokio::time::timeout(LAST_WORD, membership.retire()).await.is_err()

@@ -13,6 +13,7 @@ use crate::courier::Courier;
 use crate::door::post;
 use crate::errand::Errand;
 use crate::membership::MembershipHandle;
+use crate::membership::elsewhere::Elsewhere;
 use crate::membership::reach::Reach;
 use crate::metrics::Metrics;
 use crate::seat::ChannelId;
@@ -25,6 +26,7 @@ pub(crate) struct Crew {
     bridge: OnceLock<BridgeHandle>,
     membership: OnceLock<MembershipHandle>,
     reach: Reach,
+    elsewhere: Elsewhere,
     channels: AtomicU64,
     join_wait: Duration,
 }
@@ -40,6 +42,7 @@ impl Crew {
             bridge: OnceLock::new(),
             membership: OnceLock::new(),
             reach: Reach::default(),
+            elsewhere: Elsewhere::new(apps),
             channels: AtomicU64::new(0),
             join_wait,
         })
@@ -85,6 +88,11 @@ impl Crew {
     /// Returns whether the membership can be reached.
     pub(crate) fn reach(&self) -> &Reach {
         &self.reach
+    }
+
+    /// Returns how many connections there are on the other nodes.
+    pub(crate) fn elsewhere(&self) -> &Elsewhere {
+        &self.elsewhere
     }
 
     /// Sets a worker's courier; `false` if it has one.

@@ -28,6 +28,17 @@ pub struct ChannelFacts {
     pub users: u64,
     /// The remembered event; cache channels only.
     pub cached: Option<CachedEvent>,
+    /// The other nodes could not be asked: the numbers are what this node knows.
+    pub partial: bool,
+}
+
+/// A list, and whether it is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// What is listed.
+    pub items: Vec<T>,
+    /// The other nodes could not be asked: it is what this node knows.
+    pub partial: bool,
 }
 
 /// The event that a cache channel remembers.

@@ -90,7 +90,7 @@ mod worker;
 pub use channel::Member;
 pub use desk::Desk;
 pub use door::Usage;
-pub use facts::{CachedEvent, ChannelFacts, NodeError, Publication};
+pub use facts::{CachedEvent, ChannelFacts, Listed, NodeError, Publication};
 pub use node::{Node, NodeHandle};
 pub use outbox::{Ending, Outbox, Wire};
 pub use seat::{Notice, Seat};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::Actor as _;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::sync::oneshot;
 
 use crate::bridge::watch::BridgeWatch;
@@ -18,12 +18,12 @@ use crate::courier::Courier;
 use crate::desk::Desk;
 use crate::door::{Place, Usage};
 use crate::errand::Errand;
-use crate::facts::{ChannelFacts, NodeError, Publication};
+use crate::facts::{ChannelFacts, Listed, NodeError, Publication};
 use crate::limits::NodeLimits;
 use crate::membership::reach::Reach;
-use crate::membership::{MembershipHandle, MembershipSink};
+use crate::membership::{Counts, MembershipError, MembershipHandle, MembershipSink};
 use crate::metrics::Metrics;
-use crate::protocol::{ChannelKey, ChannelName, UserId};
+use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
 use crate::registry::{DescribeAll, Registry};
 use crate::session::effect::Close;
 use crate::shared::Shared;
@@ -58,15 +58,15 @@ impl Node {
         node
     }
 
-    /// As [`Self::start_with`], for nodes that also share who is where: `join` starts its membership.
+    /// As [`Self::start_with`], for nodes that also share who is where: `share` starts its membership.
     pub fn start_sharing(
         config: NodeConfig,
         connect: impl FnOnce(BridgeSink) -> BridgeHandle,
-        join: impl FnOnce(MembershipSink) -> MembershipHandle,
+        share: impl FnOnce(MembershipSink) -> MembershipHandle,
     ) -> Self {
         let node = Self::start_with(config, connect);
         let shared = Arc::downgrade(&node.handle.shared);
-        let membership = join(Arc::new(move |event| {
+        let membership = share(Arc::new(move |event| {
             if let Some(shared) = Weak::upgrade(&shared) {
                 shared.on_membership_event(event);
             }
@@ -159,6 +159,19 @@ impl NodeHandle {
         self.shared.crew.membership().map(|_| self.shared.crew.reach())
     }
 
+    /// Tells the other nodes how many connections each application has here. To be called by a clock.
+    pub fn report_connections(&self, connections: Vec<(AppId, u64)>) {
+        if let Some(membership) = self.shared.crew.membership() {
+            self.shared.crew.elsewhere().tell(&connections);
+            membership.report_connections(connections);
+        }
+    }
+
+    /// Returns how many connections an application has on the other nodes, as they last told.
+    pub fn connections_elsewhere(&self, app: &AppId) -> u64 {
+        self.shared.crew.elsewhere().of(app)
+    }
+
     /// Publishes events in their order: all of them or, on an error, none.
     ///
     /// # Errors
@@ -203,7 +216,7 @@ impl NodeHandle {
         join_all(waiting.into_iter().map(|answer| self.wait(answer))).await.into_iter().collect()
     }
 
-    /// Returns what is known of a channel; of an unknown one, the default.
+    /// Returns what is known of a channel over all nodes; of an unknown one, the default.
     ///
     /// # Errors
     /// [`NodeError`] when the registry cannot be asked.
@@ -212,12 +225,24 @@ impl NodeHandle {
         app: &Arc<App>,
         channel: ChannelName,
     ) -> Result<ChannelFacts, NodeError> {
+        let key = ChannelKey { app: app.id.clone(), channel: channel.clone() };
         let (facts, answer) = Answer::expected();
         let _place = self.ask(app, channel, Command::Describe(facts))?;
-        self.wait(answer).await
+        let (facts, counts) = join(self.wait(answer), self.everywhere(|all| all.counts(key))).await;
+        let facts = facts?;
+        Ok(match counts {
+            None => facts,
+            Some(Err(_)) => ChannelFacts { partial: true, ..facts },
+            Some(Ok(Counts { subscriptions, users, .. })) => {
+                // the newest subscriptions of this node may still be on their way
+                let subscriptions = subscriptions.max(facts.subscriptions);
+                ChannelFacts { subscriptions, users, ..facts }
+            }
+        })
     }
 
-    /// Returns the occupied, listed channels whose names start with `prefix`.
+    /// Returns the occupied, listed channels of all nodes whose names start with `prefix`; how many
+    /// users they have, too, if `users`.
     ///
     /// # Errors
     /// [`NodeError`] when the registry cannot be asked.
@@ -225,8 +250,29 @@ impl NodeHandle {
         &self,
         app: &Arc<App>,
         prefix: &str,
-    ) -> Result<Vec<(ChannelName, ChannelFacts)>, NodeError> {
+        users: bool,
+    ) -> Result<Listed<(ChannelName, ChannelFacts)>, NodeError> {
         self.shared.check_serving()?;
+        let _place = self.shared.registries.reserve_command(&app.id)?;
+        let listed = self.everywhere(|all| all.occupied(app.id.clone(), prefix, users)).await;
+        let Some(Ok(channels)) = listed else {
+            let items = self.channels_here(app, prefix).await?;
+            return Ok(Listed { items, partial: listed.is_some() });
+        };
+        let is_listed = |channel: &ChannelName| channel.kind().capabilities().listed;
+        let channels = channels.into_iter().filter(|(channel, _)| is_listed(channel));
+        let facts = |(channel, counts): (ChannelName, Counts)| {
+            let Counts { subscriptions, users, .. } = counts;
+            (channel, ChannelFacts { subscriptions, users, ..ChannelFacts::default() })
+        };
+        Ok(Listed { items: channels.map(facts).collect(), partial: false })
+    }
+
+    async fn channels_here(
+        &self,
+        app: &Arc<App>,
+        prefix: &str,
+    ) -> Result<Vec<(ChannelName, ChannelFacts)>, NodeError> {
         let shards = self.shared.registries.ask_all(|| {
             let (answer, waiting) = Answer::expected();
             (DescribeAll { app: app.id.clone(), prefix: prefix.to_owned(), answer }, waiting)
@@ -244,7 +290,7 @@ impl NodeHandle {
         Ok(channels)
     }
 
-    /// Returns the users of a presence channel.
+    /// Returns the users of a presence channel on all nodes.
     ///
     /// # Errors
     /// [`NodeError`] when the registry cannot be asked.
@@ -252,10 +298,33 @@ impl NodeHandle {
         &self,
         app: &Arc<App>,
         channel: ChannelName,
-    ) -> Result<Vec<UserId>, NodeError> {
+    ) -> Result<Listed<UserId>, NodeError> {
+        let key = ChannelKey { app: app.id.clone(), channel: channel.clone() };
+        self.shared.check_serving()?;
+        let place = self.shared.registries.reserve_command(&key)?;
+        let roster = self.everywhere(|all| all.members(key)).await;
+        drop(place);
+        if let Some(Ok(roster)) = roster {
+            let items = roster.members.into_iter().map(|member| member.user).collect();
+            return Ok(Listed { items, partial: false });
+        }
         let (members, answer) = Answer::expected();
         let _place = self.ask(app, channel, Command::ListMembers(members))?;
-        self.wait(answer).await
+        let items = self.wait(answer).await?;
+        Ok(Listed { items, partial: roster.is_some() })
+    }
+
+    /// Asks the membership; `None` for a node alone. Who asks holds a place.
+    async fn everywhere<'s, T, F>(
+        &'s self,
+        question: impl FnOnce(&'s MembershipHandle) -> F,
+    ) -> Option<Result<T, MembershipError>>
+    where
+        F: Future<Output = Result<T, MembershipError>>,
+    {
+        let membership = self.shared.crew.membership()?;
+        let answer = tokio::time::timeout(self.shared.limits.ask, question(membership)).await;
+        Some(answer.unwrap_or(Err(MembershipError::Unreachable)))
     }
 
     /// Closes every connection that is signed in as `user`.

@@ -95,9 +95,8 @@ impl Shared {
             MembershipEvent::Reachable(is_there) => {
                 self.crew.reach().set(is_there, self.crew.now());
             }
-            MembershipEvent::Occupied { .. }
-            | MembershipEvent::Vacated { .. }
-            | MembershipEvent::Connections(_) => {}
+            MembershipEvent::Connections(all) => self.crew.elsewhere().hear(&all),
+            MembershipEvent::Occupied { .. } | MembershipEvent::Vacated { .. } => {}
         }
     }
 

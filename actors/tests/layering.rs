@@ -28,6 +28,7 @@ const ACTORS: Arrows = &[
     ("channel/count", &["clock"]),
     ("channel/presence", &["protocol", "membership::mirror", "channel"]),
     ("membership/mirror", &["protocol", "channel::Member", "membership"]),
+    ("membership/elsewhere", &["config", "protocol"]),
     ("membership/reach", &["clock"]),
     (
         "membership",
@@ -152,6 +153,7 @@ const PURE: &[&str] = &[
     "channel/count",
     "channel/presence",
     "membership/mirror",
+    "membership/elsewhere",
     "membership/reach",
     "membership/redis/ledger",
     "membership/redis/row",

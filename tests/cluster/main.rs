@@ -14,6 +14,7 @@
 )]
 
 mod conformance;
+mod counts;
 mod delivery;
 mod hostile;
 mod membership;

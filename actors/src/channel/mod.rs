@@ -182,6 +182,7 @@ impl ChannelActor {
             subscriptions: self.subscribers.len() as u64,
             users: self.presence.len() as u64,
             cached: self.cache.event(self.crew.now()),
+            partial: false,
         }
     }
 

@@ -10,6 +10,7 @@
 //!
 //! A node that nobody else shares channels with needs none of this: its channels know all there is.
 
+pub(crate) mod elsewhere;
 pub mod mirror;
 pub mod reach;
 pub mod redis;

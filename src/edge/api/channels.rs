@@ -16,6 +16,14 @@ use crate::edge::rate::whole_seconds;
 #[derive(Serialize)]
 struct ChannelList {
     channels: CountsByChannel,
+    #[serde(skip_serializing_if = "is_whole")]
+    partial: bool,
+}
+
+/// `partial` is told when it is `true` alone.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+const fn is_whole(partial: &bool) -> bool {
+    !*partial
 }
 
 /// Lists the occupied channels:
@@ -23,6 +31,8 @@ struct ChannelList {
 /// ```json
 /// {"channels":{"presence-a":{"user_count":42}}}
 /// ```
+///
+/// As all answers here it says `"partial":true` when the other nodes could not be asked.
 ///
 /// # Errors
 /// 400 for user counts of channels that may have no users, 429, 503.
@@ -36,15 +46,16 @@ pub(crate) async fn list(call: &Call<'_>, signed: &Signed<'_>) -> Result<Bytes, 
             "user_count may only be requested for presence channels - please supply filter_by_prefix beginning with presence-",
         ));
     }
-    let channels = call.state.node.channels(app, prefix).await?;
-    let channels = channels
+    let listed = call.state.node.channels(app, prefix, info.user_count).await?;
+    let channels = listed
+        .items
         .into_iter()
         .map(|(channel, facts)| {
             let counts = info.of_listed(app, &channel, &facts);
             (channel, counts)
         })
         .collect();
-    to_json(&ChannelList { channels: CountsByChannel(channels) })
+    to_json(&ChannelList { channels: CountsByChannel(channels), partial: listed.partial })
 }
 
 /// What is told of one channel.
@@ -55,6 +66,8 @@ struct ChannelState {
     counts: Counts,
     #[serde(skip_serializing_if = "Cache::is_not_asked")]
     cache: Cache,
+    #[serde(skip_serializing_if = "is_whole")]
+    partial: bool,
 }
 
 /// The cache of a channel: left out, `null`, or an object.
@@ -103,6 +116,7 @@ impl ChannelState {
                 None => Cache::Empty,
                 Some(event) => Cache::Filled(event.into()),
             },
+            partial: facts.partial,
         }
     }
 }
@@ -146,6 +160,8 @@ fn check_applies(info: Info, channel: &ChannelName, app: &App) -> Result<(), Api
 #[derive(Serialize)]
 struct UserList<'u> {
     users: Vec<User<'u>>,
+    #[serde(skip_serializing_if = "is_whole")]
+    partial: bool,
 }
 
 #[derive(Serialize)]
@@ -173,8 +189,8 @@ pub(crate) async fn users(
         return Err(ApiError::invalid("Users can only be retrieved for presence channels"));
     }
     let members = call.state.node.members(app, channel).await?;
-    let users = members.iter().map(UserId::as_str).map(|id| User { id }).collect();
-    to_json(&UserList { users })
+    let users = members.items.iter().map(UserId::as_str).map(|id| User { id }).collect();
+    to_json(&UserList { users, partial: members.partial })
 }
 
 #[cfg(test)]
@@ -200,6 +216,7 @@ mod tests {
                 data: r#"{"a":1}"#.into(),
                 expires_in: Duration::from_millis(59_001),
             }),
+            partial: false,
         };
         let nobody = ChannelFacts::default;
         for (told, expected) in [
@@ -209,6 +226,10 @@ mod tests {
             (
                 tell("subscription_count,user_count", occupied.clone()),
                 r#"{"occupied":true,"user_count":42,"subscription_count":43}"#,
+            ),
+            (
+                tell("", ChannelFacts { partial: true, ..nobody() }),
+                r#"{"occupied":false,"partial":true}"#,
             ),
             (tell("cache", occupied), r#"{"occupied":true,"cache":{"data":"{\"a\":1}","ttl":60}}"#),
         ] {
@@ -235,9 +256,9 @@ mod tests {
     #[test]
     fn nobody_and_nothing_are_still_containers() {
         let channels = CountsByChannel(Vec::new());
-        let list = serde_json::to_string(&ChannelList { channels }).unwrap();
+        let list = serde_json::to_string(&ChannelList { channels, partial: false }).unwrap();
         assert_eq!(list, r#"{"channels":{}}"#);
-        let users = serde_json::to_string(&UserList { users: Vec::new() }).unwrap();
+        let users = serde_json::to_string(&UserList { users: Vec::new(), partial: false }).unwrap();
         assert_eq!(users, r#"{"users":[]}"#);
     }
 }

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn each_channel_gets_what_applies_to_it() {
         let mut app = App::new("1", Credential::new("key", "secret"));
-        let facts = ChannelFacts { subscriptions: 3, users: 2, cached: None };
+        let facts = ChannelFacts { subscriptions: 3, users: 2, cached: None, partial: false };
         let info = Info::parse(["user_count,subscription_count"]);
         let tell = |app: &App| {
             let counts = ["presence-a", "b"].map(|name| {

@@ -96,6 +96,13 @@ impl Admission {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Returns how many connections each application has.
+    pub fn by_app(&self) -> Vec<(AppId, u64)> {
+        let count =
+            |(app, count): (&AppId, &AtomicU64)| (app.clone(), count.load(Ordering::Relaxed));
+        self.by_app.iter().map(count).collect()
+    }
+
     /// Returns how many connections an application has.
     pub fn connections_of(&self, app: &AppId) -> u64 {
         self.by_app.get(app).map_or(0, |count| count.load(Ordering::Relaxed))
@@ -103,15 +110,16 @@ impl Admission {
 }
 
 impl Admitted {
-    /// Counts the connection for its application.
+    /// Counts the connection for its application, which has `elsewhere` connections on other nodes.
     ///
     /// # Errors
     /// [`NotAdmitted::AppFull`] when the application is at its quota.
-    pub fn join_app(&mut self, app: &App) -> Result<(), NotAdmitted> {
+    pub fn join_app(&mut self, app: &App, elsewhere: u64) -> Result<(), NotAdmitted> {
         let Some(count) = self.admission.by_app.get(&app.id) else {
             return Ok(());
         };
-        if !count_up(count, app.limits.max_connections.unwrap_or(u64::MAX)) {
+        let limit = app.limits.max_connections.unwrap_or(u64::MAX);
+        if !count_up(count, limit.saturating_sub(elsewhere)) {
             return Err(NotAdmitted::AppFull);
         }
         self.app = Some(app.id.clone());
@@ -206,10 +214,11 @@ mod tests {
         assert_eq!(admission.connections(), 1, "a refused one is not counted");
         let mut second = admission.admit(None).unwrap();
         assert_eq!(admission.admit(None).err(), Some(NotAdmitted::Full));
-        first.join_app(&app).unwrap();
-        assert_eq!(second.join_app(&app).err(), Some(NotAdmitted::AppFull));
+        first.join_app(&app, 0).unwrap();
+        assert_eq!(second.join_app(&app, 0).err(), Some(NotAdmitted::AppFull));
         drop(first);
-        second.join_app(&app).unwrap();
+        assert_eq!(second.join_app(&app, 1).err(), Some(NotAdmitted::AppFull));
+        second.join_app(&app, 0).unwrap();
         drop(second);
         assert_eq!((admission.connections(), admission.connections_of(&app.id)), (0, 0));
         assert!(lock(&admission.by_address).is_empty());

@@ -139,7 +139,8 @@ impl Upgrades {
         if !client.comes_from(&app.allowed_origins) {
             return Err(Refusal::new(ErrorCode::Unauthorized, "Origin not allowed"));
         }
-        admitted.join_app(app).map_err(|_| {
+        let elsewhere = self.edge.node.connections_elsewhere(&app.id);
+        admitted.join_app(app, elsewhere).map_err(|_| {
             Refusal::new(ErrorCode::OverQuota, "Application is over connection quota")
         })?;
         let library = ClientLibrary::of_query(parameter("client").unwrap_or_default());

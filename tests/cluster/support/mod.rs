@@ -14,7 +14,7 @@ use serde_json::json;
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::redis::Redis;
 use crate::support::TestNode;
-use crate::support::apps::MAIN;
+use crate::support::apps::{COUNTED, MAIN};
 use crate::support::process::{Configured, free_port};
 
 /// How long anything may take that has waits of several seconds in it.
@@ -47,7 +47,10 @@ pub(crate) fn killable(redis: &Redis) -> Configured {
         "host": "127.0.0.1", "port": port, "admin-port": 0,
         "log": {"level": "error"},
         "redis": {"address": format!("127.0.0.1:{}", redis.port())},
-        "applications": [{"name": MAIN.id, "key": MAIN.key, "secret": MAIN.secret, "client-events": true}]
+        "applications": [
+            {"name": MAIN.id, "key": MAIN.key, "secret": MAIN.secret, "client-events": true},
+            {"name": COUNTED.id, "key": COUNTED.key, "secret": COUNTED.secret, "subscription-count": true}
+        ]
     });
     Configured::start(&file, &[], port)
 }

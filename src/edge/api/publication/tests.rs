@@ -156,7 +156,7 @@ fn the_answer_has_the_shape_of_the_question() {
     let mut app = app();
     app.subscription_count = true;
     let facts = [
-        ChannelFacts { subscriptions: 2, users: 1, cached: None },
+        ChannelFacts { subscriptions: 2, users: 1, ..ChannelFacts::default() },
         ChannelFacts { subscriptions: 3, ..ChannelFacts::default() },
     ];
     let tell = |order: Order| {
