@@ -20,6 +20,7 @@ use crate::door::{Place, Usage};
 use crate::errand::Errand;
 use crate::facts::{ChannelFacts, Listed, NodeError, Publication};
 use crate::limits::NodeLimits;
+use crate::membership::counters::Counters;
 use crate::membership::reach::Reach;
 use crate::membership::{Counts, MembershipError, MembershipHandle, MembershipSink};
 use crate::metrics::Metrics;
@@ -157,6 +158,11 @@ impl NodeHandle {
     /// Returns whether who is where can be told to and asked of the other nodes; `None` where that is not shared.
     pub fn membership(&self) -> Option<&Reach> {
         self.shared.crew.membership().map(|_| self.shared.crew.reach())
+    }
+
+    /// Returns what the membership has done; `None` where that is not shared.
+    pub fn membership_counters(&self) -> Option<&Counters> {
+        self.shared.crew.membership().map(|membership| &*membership.counters)
     }
 
     /// Tells the other nodes how many connections each application has here. To be called by a clock.

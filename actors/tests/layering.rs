@@ -28,6 +28,7 @@ const ACTORS: Arrows = &[
     ("channel/count", &["clock"]),
     ("channel/presence", &["protocol", "membership::mirror", "channel"]),
     ("membership/mirror", &["protocol", "channel::Member", "membership"]),
+    ("membership/counters", &["metrics"]),
     ("membership/elsewhere", &["config", "protocol"]),
     ("membership/reach", &["clock"]),
     (

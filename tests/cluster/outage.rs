@@ -264,6 +264,8 @@ fn the_operator_is_told_of_the_bridge() {
     for line in [
         "micronotifier_bridge_whole 1",
         "micronotifier_bridge_followed_channels 0",
+        "micronotifier_membership_reachable 1",
+        "micronotifier_membership_declared_dead_total 0",
         "micronotifier_bridge_messages_dropped_total{cause=\"forged\"} 0",
     ] {
         assert!(metrics.lines().any(|told| told == line), "{line}\n{metrics}");
@@ -271,6 +273,9 @@ fn the_operator_is_told_of_the_bridge() {
     redis.kill();
     until("the node is not ready", || ask("/ready").status == 503);
     assert!(ask("/ready").text().contains("the bridge to the other nodes is broken"));
+    until("members cannot be shared", || {
+        ask("/ready").text().contains("who is where cannot be shared with the other nodes")
+    });
     assert_eq!(ask("/health").status, 200, "it lives all the same");
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::apps::{MAIN, SMALL};
 use crate::support::{Socket, TestNode, unique};
-use crate::surroundings::{Redis, is_whole, killable, node, until};
+use crate::surroundings::{Proxy, Redis, is_whole, killable, node, until, watch};
 
 fn expect_added(socket: &mut Socket, channel: &str, user: &str) {
     socket.expect(json!({
@@ -270,4 +270,33 @@ fn join_among(socket: &mut Socket, channel: &str, user: &str) -> Value {
             other => panic!("{other} while joining: {frame}"),
         }
     }
+}
+
+/// What is lost for good is noticed, and the whole roster tells what it was.
+#[test]
+fn a_lost_coming_is_told_all_the_same() {
+    let redis = Redis::start();
+    let proxy = Proxy::start(redis.port());
+    let mut forgetful = proxy.options();
+    forgetful.repair_events = 0;
+    let mut other = redis.options();
+    other.repair_events = 0;
+    let (here, there) = (node(forgetful), node(other));
+    let channel = unique("presence-lost");
+    let mut near = here.connect(MAIN);
+    near.join(&channel, "1");
+    near.expect_silence();
+    proxy.drop_next(1);
+    let mut far = [there.connect(MAIN), there.connect(MAIN)];
+    far[0].join(&channel, "2");
+    until("the message is lost", || proxy.left_to_drop() == 0);
+    far[1].join(&channel, "3");
+    let mut told = [near.event(), near.event()].map(|frame| {
+        assert_eq!(frame["event"], "pusher_internal:member_added");
+        frame["data"]["user_id"].as_str().unwrap().to_owned()
+    });
+    told.sort();
+    assert_eq!(told, ["2", "3"]);
+    assert_eq!(watch(&here).lost.get(), 1);
+    here.fence(&channel, &mut [&mut near]);
 }

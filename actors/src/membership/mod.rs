@@ -10,6 +10,7 @@
 //!
 //! A node that nobody else shares channels with needs none of this: its channels know all there is.
 
+pub mod counters;
 pub(crate) mod elsewhere;
 pub mod mirror;
 pub mod reach;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
+use self::counters::Counters;
 use crate::channel::Member;
 use crate::door::tell;
 use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
@@ -265,6 +267,8 @@ pub struct MembershipHandle {
     pub count_channel: Recipient<CountChannel>,
     /// Takes [`ListOccupied`].
     pub list_occupied: Recipient<ListOccupied>,
+    /// Says what it has done.
+    pub counters: Arc<Counters>,
 }
 
 impl MembershipHandle {

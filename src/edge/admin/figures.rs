@@ -10,7 +10,7 @@ use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
 use super::process::Process;
-use super::{bridge, readiness};
+use super::{bridge, membership, readiness};
 use crate::edge::EdgeState;
 use crate::logging;
 
@@ -114,6 +114,9 @@ pub(super) fn expose(edge: &EdgeState) -> String {
     expose_tables(&mut exposition, edge);
     if let Some(watch) = node.bridge() {
         bridge::expose(&mut exposition, watch);
+    }
+    if let Some((reach, counters)) = node.membership().zip(node.membership_counters()) {
+        membership::expose(&mut exposition, reach.is_there(), counters);
     }
     let apps = counted(node);
     for (name, kind, help, read) in PER_APP {

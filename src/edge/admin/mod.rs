@@ -7,6 +7,7 @@ mod access;
 mod bridge;
 mod exposition;
 mod figures;
+mod membership;
 mod overview;
 mod page;
 mod process;

@@ -31,9 +31,9 @@ pub use self::calls::History;
 pub use self::client::{Connect, ConnectError};
 use self::keeper::{Keeper, Retire};
 use self::reaper::Reaper;
+use super::counters::Counters;
 use super::{Announcer, MembershipHandle, MembershipSink};
 use crate::door::post;
-use crate::metrics::Counter;
 use crate::redis::{Keys, Link, RedisOptions};
 
 /// How membership over Redis is kept.
@@ -106,23 +106,6 @@ pub fn connect(redis: RedisOptions) -> Connect {
     })
 }
 
-/// What membership over Redis is counted by.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Numbers that were told to Redis.
-    pub told: Counter,
-    /// Commands that Redis refused or that got no answer.
-    pub failures: Counter,
-    /// How often this node had to begin under a new name.
-    pub incarnations: Counter,
-    /// Nodes that were declared dead by this one.
-    pub declared_dead: Counter,
-    /// Dead nodes that were cleared by this one.
-    pub reaped: Counter,
-    /// Users that were gone with a dead node.
-    pub users_expired: Counter,
-}
-
 /// A running membership. It ends with this value, without a word to Redis unless it was [retired](Self::retire).
 pub struct RedisMembership {
     keeper: Addr<Keeper>,
@@ -167,6 +150,7 @@ impl RedisMembership {
             list_members: keeper.clone().recipient(),
             count_channel: keeper.clone().recipient(),
             list_occupied: keeper.clone().recipient(),
+            counters: Arc::clone(&self.counters),
         }
     }
 
