@@ -87,9 +87,9 @@ impl<'c> Run<'c> {
         let start = Instant::now();
         let warm_up = Duration::from_secs(self.options.warm_up);
         self.go_on(start, warm_up)?;
+        let probe = self.probe()?;
         self.crowd.tally.measuring = true;
         let from = self.snapshot()?;
-        let probe = self.probe()?;
         let measured_from = Instant::now();
         self.go_on(start, warm_up + Duration::from_secs(self.options.seconds))?;
         let seconds = measured_from.elapsed().as_secs_f64();

@@ -182,7 +182,7 @@ impl<'o> Churn<'o> {
             let turn = self.published as usize;
             let room = |shift: usize| {
                 let kind = KINDS.iter().cycle().nth((turn + shift) % KINDS.len()).copied();
-                format!("{}-{}", kind.unwrap_or_default(), turn / 2 % target.channels)
+                format!("{}-{}", kind.unwrap_or_default(), turn / KINDS.len() % target.channels)
             };
             let body = format!(
                 r#"{{"name":"ev","channels":["{}","{}"],"data":"@@{} {}"}}"#,
