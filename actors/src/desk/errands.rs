@@ -12,7 +12,7 @@ use crate::session::effect::{Close, Refused};
 
 /// Bytes in one outbox from which on it is flushed at once instead of at the end of the turn.
 const FLUSH_AT: usize = 64 * 1024;
-/// Outboxes flushed in one turn of the loop before sockets are read again.
+/// Outboxes flushed in one turn of the loop before sockets are read again, and as many frames written that are alone.
 const FLUSHES_PER_TURN: usize = 64;
 /// Frames queued to outboxes in one turn before flushing begins.
 const PUSHES_PER_TURN: usize = 8192;

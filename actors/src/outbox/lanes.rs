@@ -48,7 +48,7 @@ pub(super) struct Lanes {
 }
 
 /// What waits beside data, for few sockets at a time: in a box, because a fan-out visits every outbox of a
-/// channel, and each line of memory less is felt.
+/// channel, and the fewer cache lines each has, the less that costs.
 #[derive(Default)]
 struct Aside {
     /// The rest of a frame that is partly out: it must be finished before anything else.

@@ -1,7 +1,8 @@
 //! What waits for one socket: a data lane, a control lane, and how the connection ends.
 //!
 //! An outbox is shared, on one thread, by the session that owns the socket and the courier of that
-//! thread. Frames only queue here; [`Outbox::flush`] writes many of them in one system call.
+//! thread. Frames queue here, and [`Outbox::flush`] writes many of them in one system call; one that is alone
+//! leaves at once by [`Outbox::send`].
 
 mod lanes;
 
@@ -272,7 +273,11 @@ impl<W: Wire + ?Sized> Outbox<W> {
                 break self.wire.flush();
             }
             match lanes.write(&self.wire) {
-                Ok(count) => lanes.advance(count, now),
+                Ok(count) => {
+                    lanes.advance(count, now);
+                    // it takes something: what it refuses next, it refuses from now on
+                    lanes.blocked = None;
+                }
                 Err(error) => break Err(error),
             }
         };
