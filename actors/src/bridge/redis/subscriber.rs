@@ -27,7 +27,8 @@ use crate::protocol::ChannelKey;
 const LOOK: Duration = Duration::from_millis(250);
 /// How often a probe is sent.
 const PROBE: Duration = Duration::from_secs(2);
-/// Events handed to channels and not yet to the workers. Over it nothing more is taken in.
+/// Events handed to channels and not yet to the workers. Over it nothing more is taken in, and no answer
+/// either, for that takes in whatever came before it: at most what the inbox holds goes over the bound.
 const UNDER_WAY: usize = 4096;
 /// How long the reader rests when channels cannot keep up.
 const REST: Duration = Duration::from_millis(1);
@@ -159,10 +160,10 @@ impl Subscriber {
                     Some(wish) => { self.channels.note(wish); None }
                     None => Some(Ended::Done),
                 },
-                Some(answer) = line.asking.next(), if !line.asking.is_empty() => {
+                Some(answer) = line.asking.next(), if has_room && !line.asking.is_empty() => {
                     self.answered(&mut line, answer)
                 }
-                _ = probe.tick() => self.probe(&mut line),
+                _ = probe.tick(), if has_room => self.probe(&mut line),
                 _ = look.tick() => { self.look(&mut line); None }
                 incoming = line.inbox.next(), if has_room => self.take(&mut line, incoming),
                 () = sleep(REST), if !has_room => None,
