@@ -148,7 +148,7 @@ impl Actor for RedisBridge {
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(subscriber.run()).catch_unwind().await.is_err() {
                     log::error!(actor = "bridge"; "the subscriber panicked");
-                    subscriber.recover();
+                    subscriber.recover().await;
                 }
             });
         }

@@ -141,8 +141,9 @@ impl Publisher {
         }
     }
 
-    /// Begins anew after a panic.
+    /// Begins anew after a panic. What has no answer gets none: one that panicked would hold up all behind it.
     pub(super) fn recover(&mut self) {
+        self.in_flight = FuturesOrdered::new();
         let wait = self.backoff.next();
         self.reopen(wait);
     }

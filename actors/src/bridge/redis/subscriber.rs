@@ -102,9 +102,7 @@ impl Subscriber {
                     Ended::Lost("")
                 }
             };
-            self.office.watch.set_subscribes(false);
-            self.office.watch.set_hears(false);
-            self.channels.disconnected();
+            self.disconnected();
             match ended {
                 Ended::Done => return,
                 Ended::Lost("") => {}
@@ -118,7 +116,16 @@ impl Subscriber {
     }
 
     /// Begins anew after a panic: what is known of channels may be half changed, so all are compared.
-    pub(super) fn recover(&mut self) {
+    pub(super) async fn recover(&mut self) {
+        self.disconnected();
+        let wait = self.backoff.next();
+        // that nobody is left shows in the next run too
+        self.wait(wait).await.unwrap_or_default();
+    }
+
+    fn disconnected(&mut self) {
+        self.office.watch.set_subscribes(false);
+        self.office.watch.set_hears(false);
         self.channels.disconnected();
     }
 
