@@ -12,6 +12,8 @@ use crate::redis::Scripts;
 
 /// Events in one answer about a hole.
 const PAGE: usize = 100;
+/// Bytes of them.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// A channel to be followed.
 #[derive(Debug)]
@@ -32,8 +34,8 @@ pub(super) struct History {
 type Position = (Option<String>, Option<u64>);
 /// What `lua/follow.lua` returns: epoch, serial, envelope, milliseconds.
 type Found = (Option<String>, Option<u64>, Option<Vec<u8>>, i64);
-/// What `lua/repair.lua` returns: epoch, serial, ids and envelopes by turns.
-type Kept = (Option<String>, Option<u64>, Vec<Vec<u8>>);
+/// What `lua/repair.lua` returns: epoch, serial, ids and envelopes by turns, whether it was cut short.
+type Kept = (Option<String>, Option<u64>, Vec<Vec<u8>>, bool);
 
 /// Something to ask.
 #[derive(Debug)]
@@ -157,17 +159,17 @@ async fn page(
     question: Question,
 ) -> RedisResult<Answer> {
     let mut command = scripts.repair.call(&[&history.meta, &history.stream]);
-    command.arg(question.from).arg(PAGE);
+    command.arg(question.from).arg(PAGE).arg(PAGE_BYTES);
     let mut pipeline = redis::pipe();
     pipeline.add_command(command);
     let value = run(&mut connection, scripts, &mut pipeline).await?.pop().unwrap_or(Value::Nil);
-    let (epoch, serial, flat) = ours::<Kept>(value)?.unwrap_or_default();
+    let (epoch, serial, flat, cut) = ours::<Kept>(value)?.unwrap_or_default();
     let mut flat = flat.into_iter();
     let mut entries = Vec::with_capacity(flat.len() / 2);
     while let (Some(id), Some(envelope)) = (flat.next(), flat.next()) {
         entries.extend(serial_of(&id).map(|serial| (serial, envelope)));
     }
-    let full = entries.len() >= PAGE;
+    let full = cut || entries.len() >= PAGE;
     let page = PageText { ticket: question.ticket, stands: stands(epoch, serial), entries, full };
     Ok(Answer::Page { topic, page })
 }
