@@ -30,6 +30,8 @@ use crate::redis::LinkError;
 const IN_FLIGHT: usize = 1024;
 /// How long something may wait to be sent.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often an event is sent that the server did not take for want of the scripts.
+const TRIES: u8 = 8;
 /// How long the position of a silent channel is kept. After it a new epoch begins.
 const META: Duration = Duration::from_hours(1);
 
@@ -52,6 +54,8 @@ pub(super) struct Event {
     /// How long it is remembered as the channel's last; sequenced events only.
     pub(super) remember: Option<Duration>,
     pub(super) done: Option<oneshot::Sender<Result<(), BridgeError>>>,
+    /// How often it was sent, and the server had forgotten the scripts.
+    pub(super) tries: u8,
     /// Held for its drop.
     pub(super) _place: Option<Place>,
 }
@@ -180,7 +184,7 @@ impl Publisher {
     }
 
     fn settle(&mut self, (work, generation, result): Sent) {
-        let Work::Event(event) = work else {
+        let Work::Event(mut event) = work else {
             return;
         };
         let result = result.and_then(Value::extract_error);
@@ -188,7 +192,8 @@ impl Publisher {
             self.office.watch.taken.add(1);
             return answer(event, Ok(()));
         };
-        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+        event.tries += 1;
+        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) && event.tries < TRIES {
             return self.send_again(event);
         }
         self.office.watch.refused.add(1);
