@@ -82,6 +82,8 @@ pub(super) struct Publisher {
     queue: mpsc::UnboundedReceiver<Outgoing>,
     waiting: VecDeque<Waiting>,
     in_flight: FuturesOrdered<Sending>,
+    /// To be sent again before anything else, once everything under way is answered.
+    again: Vec<Event>,
     state: State,
     backoff: Backoff,
     /// Told by the connection that it is gone.
@@ -95,10 +97,7 @@ enum State {
     Opening(Opening),
     Open(MultiplexedConnection),
     /// The server has forgotten the scripts: they are loaded once everything under way is answered.
-    Reloading {
-        connection: MultiplexedConnection,
-        again: Vec<Event>,
-    },
+    Reloading(MultiplexedConnection),
 }
 
 impl Publisher {
@@ -109,6 +108,7 @@ impl Publisher {
             queue,
             waiting: VecDeque::new(),
             in_flight: FuturesOrdered::new(),
+            again: Vec::new(),
             state: State::Opening(Box::pin(std::future::pending())),
             backoff: Backoff::default(),
             lost,
@@ -163,12 +163,12 @@ impl Publisher {
 
     /// Sends what waits, as far as there is room.
     async fn send_all(&mut self) {
-        if let State::Reloading { .. } = self.state
-            && self.in_flight.is_empty()
-        {
+        if self.in_flight.is_empty() {
+            self.wait_again();
             self.reload().await;
         }
         while let State::Open(connection) = &self.state
+            && self.again.is_empty()
             && self.in_flight.len() < IN_FLIGHT
             && let Some(Waiting { what, .. }) = self.waiting.pop_front()
         {
@@ -206,29 +206,18 @@ impl Publisher {
     }
 
     fn send_again(&mut self, event: Event) {
-        match std::mem::replace(&mut self.state, State::Opening(Box::pin(std::future::pending()))) {
-            State::Open(connection) => {
-                self.state = State::Reloading { connection, again: vec![event] };
-            }
-            State::Reloading { connection, mut again } => {
-                again.push(event);
-                self.state = State::Reloading { connection, again };
-            }
-            opening @ State::Opening(_) => {
-                self.state = opening;
-                self.wait_again(vec![event]);
-            }
+        self.again.push(event);
+        if let State::Open(connection) = &self.state {
+            self.state = State::Reloading(connection.clone());
         }
     }
 
+    /// Loads the scripts, if the server has forgotten them.
     async fn reload(&mut self) {
-        let state =
-            std::mem::replace(&mut self.state, State::Opening(Box::pin(std::future::pending())));
-        let State::Reloading { mut connection, again } = state else {
-            self.state = state;
+        let State::Reloading(connection) = &self.state else {
             return;
         };
-        self.wait_again(again);
+        let mut connection = connection.clone();
         match self.office.link.scripts().load(&mut connection).await {
             Ok(()) => self.state = State::Open(connection),
             Err(error) => {
@@ -240,9 +229,9 @@ impl Publisher {
     }
 
     /// Puts events back before all others, in the order in which they came.
-    fn wait_again(&mut self, again: Vec<Event>) {
+    fn wait_again(&mut self) {
         let until = Instant::now() + PATIENCE;
-        for event in again.into_iter().rev() {
+        for event in std::mem::take(&mut self.again).into_iter().rev() {
             self.waiting.push_front(Waiting { what: Work::Event(event), until });
         }
     }
@@ -269,10 +258,6 @@ impl Publisher {
             return;
         }
         log::warn!("events do not go out by redis: {cause}");
-        if let State::Reloading { again, .. } = &mut self.state {
-            let again = std::mem::take(again);
-            self.wait_again(again);
-        }
         let wait = self.backoff.next();
         self.reopen(wait);
     }
@@ -359,7 +344,7 @@ async fn send(
 async fn opening(state: &mut State) -> Result<MultiplexedConnection, LinkError> {
     match state {
         State::Opening(opening) => opening.await,
-        State::Open(_) | State::Reloading { .. } => std::future::pending().await,
+        State::Open(_) | State::Reloading(_) => std::future::pending().await,
     }
 }
 
