@@ -80,7 +80,7 @@ impl Office {
         if told.delivered && told.node == self.wire.node() {
             return;
         }
-        let (key, body, held) = (key.clone(), told.body, Held(under_way.reserve()));
+        let (key, body, held) = (key.clone(), told.body, Held(Some(under_way.take())));
         self.emit(BridgeEvent::RemotePublished { key, body, held });
     }
 

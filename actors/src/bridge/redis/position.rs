@@ -167,12 +167,19 @@ impl<T> Keeper<T> {
     /// Takes what the server says when nobody has asked about anything: where the channel stands.
     pub(super) fn compare(&mut self, stands: Option<(Epoch, u64)>) -> Step<T> {
         let mut step = Step::default();
-        let (Some(at), Some((epoch, serial))) = (self.at, stands) else {
+        let Some(at) = self.at else {
             return step;
         };
-        let is_hole = at.epoch.is_none_or(|known| known == epoch) && serial > at.serial;
         let is_open = !self.held.is_empty() || self.overflowed;
-        if is_hole || is_open || at.epoch != Some(epoch) {
+        let (is_hole, is_other) = match stands {
+            Some((epoch, serial)) => {
+                let is_hole = at.epoch.is_none_or(|known| known == epoch) && serial > at.serial;
+                (is_hole, at.epoch != Some(epoch))
+            }
+            // whatever comes next will tell, but what is held is not to wait for it
+            None => (false, false),
+        };
+        if is_hole || is_open || is_other {
             let asks = self.ask(&mut step);
             step.seen.holes += u64::from(is_hole && asks);
         }
@@ -315,7 +322,7 @@ impl<T> Keeper<T> {
         self.questions += 1;
         let ticket = self.questions;
         self.asked = Some(Asked { ticket, arrivals: self.arrivals });
-        step.ask = Some(Question { ticket, from: at.serial + 1 });
+        step.ask = Some(Question { ticket, from: at.serial.saturating_add(1) });
         true
     }
 

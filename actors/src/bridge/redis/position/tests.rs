@@ -129,6 +129,27 @@ fn a_position_that_the_server_does_not_know_is_not_believed() {
 }
 
 #[test]
+fn the_last_serial_of_all_is_no_end_of_the_keeper() {
+    let mut keeper = Keeper::default();
+    keeper.begin(Some((epoch("a"), u64::MAX)));
+    let step = keeper.take(epoch("b"), 1, 'x', 1);
+    assert_eq!(step.ask.map(|question| question.from), Some(u64::MAX));
+}
+
+#[test]
+fn what_is_held_does_not_wait_for_a_server_that_has_forgotten_the_channel() {
+    let mut keeper = Keeper::default();
+    keeper.begin(Some((epoch("a"), 1)));
+    assert!(keeper.compare(None).ask.is_none(), "nothing is held");
+    keeper.take(epoch("a"), 3, 'c', 1);
+    keeper.pause();
+    let question = keeper.compare(None).ask.unwrap();
+    let page = Page { ticket: question.ticket, stands: None, entries: Vec::new(), full: false };
+    let step = keeper.answer(page);
+    assert_eq!((step.deliver, step.seen.lost, step.ask), (vec!['c'], 1, None));
+}
+
+#[test]
 fn a_new_epoch_is_adopted_on_the_servers_word_and_read_from_its_start() {
     let mut keeper = Keeper::default();
     keeper.begin(Some((epoch("a"), 5)));
