@@ -145,6 +145,9 @@ impl<T> Keeper<T> {
     pub(super) fn take(&mut self, epoch: Epoch, serial: u64, item: T, bytes: usize) -> Step<T> {
         self.arrivals += 1;
         let mut step = Step::default();
+        if self.at.is_some_and(|at| at.epoch == Some(epoch)) {
+            self.drop_older(self.held.len(), epoch, &mut step);
+        }
         match self.judge(epoch, serial) {
             Verdict::Next => {
                 self.advance(epoch, serial);
@@ -290,8 +293,25 @@ impl<T> Keeper<T> {
         });
     }
 
+    /// Drops the first `count` of what is held, but for what is of the present epoch, of which a message came
+    /// after them: theirs is over.
+    fn drop_older(&mut self, count: usize, present: Epoch, step: &mut Step<T>) {
+        for (index, held) in self.drain().into_iter().enumerate() {
+            if index >= count || held.epoch == present {
+                self.keep(held);
+            } else {
+                step.seen.bogus += 1;
+            }
+        }
+    }
+
     /// Delivers what is held and follows on, and asks about the rest.
     fn settle(&mut self, step: &mut Step<T>) {
+        if let Some(epoch) = self.at.and_then(|at| at.epoch)
+            && let Some(last) = self.held.iter().rposition(|held| held.epoch == epoch)
+        {
+            self.drop_older(last, epoch, step);
+        }
         loop {
             let before = self.held.len();
             for held in self.drain() {

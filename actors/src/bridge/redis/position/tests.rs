@@ -224,6 +224,25 @@ fn event() -> impl Strategy<Value = Event> {
 /// The number that no event has. A server that knows the channel never lets it through.
 const LIE: u64 = 0;
 
+#[test]
+fn what_came_before_a_message_of_the_present_epoch_is_never_delivered_after_it() {
+    let answer = |question: Option<Question>, stands| Page {
+        ticket: question.unwrap().ticket,
+        stands,
+        entries: Vec::new(),
+        full: false,
+    };
+    let (over, present) = (epoch("e1"), epoch("e2"));
+    let mut keeper = Keeper::default();
+    keeper.begin(Some((epoch("e0"), 0)));
+    let asked = keeper.take(over, 1, "over", 1).ask;
+    keeper.take(over, 2, "over too", 1);
+    let asked = keeper.answer(answer(asked, Some((present, 1)))).ask;
+    keeper.take(present, 2, "present", 1);
+    let step = keeper.answer(answer(asked, None));
+    assert_eq!(step.deliver, ["present"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
