@@ -5,6 +5,7 @@
 //! leaves at once by [`Outbox::send`].
 
 mod lanes;
+mod spare;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::io::{self, IoSlice};
@@ -17,7 +18,8 @@ use bytes::Bytes;
 
 pub use self::lanes::Ending;
 use self::lanes::Lanes;
-pub(crate) use self::lanes::{Spare, Tick};
+pub(crate) use self::lanes::Tick;
+pub(crate) use self::spare::Spare;
 use crate::door::tell;
 use crate::metrics::AppMetrics;
 use crate::protocol::{Frame, SocketId};
