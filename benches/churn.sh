@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly HOST=127.0.0.1 START_SECONDS=20 SAMPLE_SECONDS=5 LONGEST_WARM_UP=300 MOST_MIB_PER_HOUR=1
+readonly SAMPLE_SECONDS=5 LONGEST_WARM_UP=300 MOST_MIB_PER_HOUR=1
 # The longest wait after the last guest: deadlines (120 s) and idempotency keys (120 s) of those who are gone.
 readonly DRAIN_SECONDS=240
 readonly RATE=${RATE:-100} STAY=${STAY:-10} TLS=${TLS:-no}
@@ -18,31 +18,19 @@ minutes=${1:-30}
 total=$((minutes * 60)) warm_up=$((minutes * 60 / 2))
 ((warm_up <= LONGEST_WARM_UP)) || warm_up=$LONGEST_WARM_UP
 
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/release
-node_bin=${MICRONOTIFIER_BIN:-$target/micronotifier}
-work=$(mktemp -d)
+# shellcheck source=benches/support/server.sh
+source benches/support/server.sh
 samples=${SAMPLES:-$work/samples}
-node= load=
-trap 'stop; rm -rf "$work"' EXIT
+load=
+trap 'kill -KILL $load 2>/dev/null || true; clean_up' EXIT
 
-stop() {
-    local process
-    for process in $load $node; do
-        kill -KILL "$process" 2>/dev/null || true
-        wait "$process" 2>/dev/null || true
-    done
-}
-
-# --- The node. Its limits are out of the way, but for those that a leak would run into. ---
-
-start() {
-    local admin_port=$((20000 + RANDOM % 10000)) most=$((RATE * STAY * 3 + 500))
-    local tls=
+# The node's limits are out of the way, but for those that a leak would run into.
+write_config() {
+    local most=$((RATE * STAY * 3 + 500)) tls=
     [[ $TLS != yes ]] || tls="\"certificate\": \"$work/cert.pem\", \"private-key\": \"$work/key.pem\","
-    admin=http://$HOST:$admin_port address=
     cat >"$work/node.json" <<JSON
 {
-  "host": "$HOST", "port": 0, "admin-host": "$HOST", "admin-port": $admin_port, $tls
+  "host": "$HOST", "port": 0, "admin-port": $((20000 + RANDOM % 12000)), $tls
   "limits": {"handshakes-per-second": -1, "max-connections": $most, "max-connections-per-address": $most},
   "http": {"request-head-seconds": 60},
   "applications": [{
@@ -51,24 +39,19 @@ start() {
   }]
 }
 JSON
-    "$node_bin" serve -c "$work/node.json" >"$work/node.log" 2>&1 &
-    node=$!
+}
+
+wait_until_ready() {
     local deadline=$((SECONDS + START_SECONDS))
-    until address=$(grep -om1 "$HOST:[0-9]*" "$work/node.log") && curl -fso /dev/null "$admin/ready"; do
-        if ! kill -0 "$node" 2>/dev/null || ((SECONDS > deadline)); then
-            echo "the node does not start:" >&2
-            cat "$work/node.log" >&2
-            return 1
-        fi
+    until operator ready >"$work/ready" 2>&1; do
+        ((SECONDS < deadline)) || { cat "$work/ready" >&2; return 1; }
         sleep 0.1
     done
 }
 
-# --- What is counted. ---
-
 # Prints `name value` for everything that must be back at the end, and nothing that only grows.
 counts() {
-    curl -fs "$admin/metrics" | awk '
+    operator metrics | awk '
         /^micronotifier_(actors|table_entries|outbox_bytes|connections|queue_places_taken)[{ ]/ {
             name = $1
             gsub(/micronotifier_|app_id=|kind=|table=|queue=|"|}/, "", name)
@@ -77,13 +60,13 @@ counts() {
             gsub(/ /, ".", name)
             print name, $2
         }'
-    echo threads "$(find "/proc/$node/task" -mindepth 1 -maxdepth 1 | wc -l)"
-    echo descriptors "$(find "/proc/$node/fd" -mindepth 1 -maxdepth 1 | wc -l)"
+    echo threads "$(find "/proc/$server/task" -mindepth 1 -maxdepth 1 | wc -l)"
+    echo descriptors "$(find "/proc/$server/fd" -mindepth 1 -maxdepth 1 | wc -l)"
 }
 
 # Prints KiB of resident memory: what the node has written, then that and its share of mapped files. The slope is of
 # the first: pages of the program come and go with what else the machine does, in steps of MiB.
-memory() { awk '/^Pss_Anon:/ {own = $2} /^Pss:/ {all = $2} END {print own, all}' "/proc/$node/smaps_rollup"; }
+memory() { awk '/^Pss_Anon:/ {own = $2} /^Pss:/ {all = $2} END {print own, all}' "/proc/$server/smaps_rollup"; }
 
 # Prints a row of the table for a column of memory: at the start, in the mean behind the warm-up, at the end.
 memory_row() {
@@ -116,23 +99,22 @@ wait_for_the_end() {
     done
 }
 
-cargo build --release --locked -p micronotifier-load
-[[ -n ${MICRONOTIFIER_BIN:-} ]] || cargo build --release --locked -p micronotifier
+build
 : >"$samples"
 tls=()
 if [[ $TLS == yes ]]; then
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$HOST" \
-        -addext "subjectAltName=IP:$HOST" -addext basicConstraints=critical,CA:FALSE \
-        -keyout "$work/key.pem" -out "$work/cert.pem" 2>"$work/openssl.log" || { cat "$work/openssl.log" >&2; exit 1; }
+    write_certificate
     tls=(--ca "$work/cert.pem")
 fi
-start
+write_config
+start node
+wait_until_ready
 counts >"$work/start"
 counts >"$work/start" # the first question has opened what stays open
 read -r start_own start_all < <(memory)
 began=$SECONDS
 
-"$target/load" --addr "$address" --pid "$node" --mode churn --rate "$RATE" --stay "$STAY" --channels 50 "${tls[@]}" \
+"$target/load" --addr "$address" --pid "$server" --mode churn --rate "$RATE" --stay "$STAY" --channels 50 "${tls[@]}" \
     --warm "$warm_up" --secs $((total - warm_up)) >"$work/report" &
 load=$!
 while kill -0 "$load" 2>/dev/null; do
@@ -145,8 +127,6 @@ load=
 wait_for_the_end && back=true || back=false
 read -r end_own end_all < <(memory)
 mib_per_hour=$(slope)
-
-# --- The verdict. ---
 
 cat "$work/report"
 printf '\n| %-40s | %8s | %8s | %8s |\n|---|---|---|---|\n' count start middle end

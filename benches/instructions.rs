@@ -97,6 +97,7 @@ fn collect(part: &str, rounds: u32) -> u64 {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{told}");
     let collected = told.split_once("Collected : ").and_then(|(_, rest)| rest.lines().next());
     collected.and_then(|count| count.trim().parse().ok()).unwrap_or_else(|| panic!("{told}"))
 }

@@ -26,18 +26,14 @@ done
 ((${#parts[@]} > 0)) || parts=(channels subscribers stalled lag calls)
 [[ $runs =~ ^[1-9][0-9]*$ && $seconds =~ ^[1-9][0-9]*$ ]] || { usage >&2; exit 64; }
 
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/release
-node_bin=${MICRONOTIFIER_BIN:-$target/micronotifier}
-work=$(mktemp -d)
 # shellcheck source=benches/support/server.sh
 source benches/support/server.sh
-trap 'stop; rm -rf "$work"' EXIT
 
 # Lifts every limit that the load would reach. Who does not read stays, so that all of a measurement is beside them.
 write_config() {
     cat >"$work/node.json" <<JSON
 {
-  "host": "127.0.0.1", "port": 0, "admin-port": $((20000 + RANDOM % 12000)),
+  "host": "$HOST", "port": 0, "admin-port": $((20000 + RANDOM % 12000)),
   "limits": {
     "handshakes-per-second": -1, "max-connections": -1, "max-connections-per-address": -1,
     "outbox-bytes": 67108864, "outbox-seconds": 600
@@ -60,15 +56,15 @@ measure() {
         start "$kind"
         report=$("$target/load" --addr "$address" --pid "$server" --secs "$seconds" --warm "$WARM_UP" "$@")
         stop
-        tell "$kind-$name" "$run" "$report"
+        tell "$kind-$name" "$run" "$report" || continue
         for each in $figures; do figure "$each" "$report" >>"$work/$kind-$name.$each"; done
     done
 }
 
-# Prints a measurement.
+# Prints a measurement; false when it is void.
 tell() {
     echo "{\"workload\":\"$1\",\"run\":$2,\"report\":$3}"
-    grep -q '"errs":{}' <<<"$3" || echo "$1: there were errors; its figures are void" >&2
+    is_valid "$1" "$3"
 }
 
 # Prints the median of a workload's time for each delivery.
@@ -121,11 +117,9 @@ stalled() {
     printf '\n| do not read | trigger p99, µs | delivery p50, µs | delivery p99, µs | µs/delivery |\n|---|---|---|---|---|\n%s\n' "$table"
 }
 
-metrics() { curl -sS "$(sed -n "s|.*operator's page on \(http.*\)|\1|p" "$work/server.log")metrics"; }
-
 # Prints the histogram of the node's event loops: the bounds in seconds and how many lags were not longer.
 lags() {
-    metrics | sed -n 's/^micronotifier_worker_loop_lag_seconds_bucket{le="\(.*\)"} \(.*\)/\1 \2/p'
+    operator metrics | sed -n 's/^micronotifier_worker_loop_lag_seconds_bucket{le="\(.*\)"} \(.*\)/\1 \2/p'
 }
 
 lag() {
@@ -140,10 +134,11 @@ lag() {
         sleep "$WARM_UP"
         lags >"$work/lags.before"
         wait "$generator"
-        lags | paste - "$work/lags.before" | awk '{print $1, $2 - $4}' >"$work/lags.$run"
+        lags >"$work/lags.after"
         stop
         report=$(<"$work/load.json")
-        tell lag-10000 "$run" "$report"
+        tell lag-10000 "$run" "$report" || continue
+        paste "$work/lags.after" "$work/lags.before" | awk '{print $1, $2 - $4}' >"$work/lags.$run"
         for each in ping_p50_us ping_p99_us ping_max_us; do figure "$each" "$report" >>"$work/lag.$each"; done
     done
     printf '\n| 10,000 subscribers, saturated | |\n|---|---|\n'
@@ -161,7 +156,7 @@ lag() {
     echo "| ping to pong, p50, p99, max | $(median "$work/lag.ping_p50_us"), $(median "$work/lag.ping_p99_us"), $(median "$work/lag.ping_max_us") µs |"
 }
 
-sent() { metrics | sed -n 's/^micronotifier_messages_sent_total{.*} //p'; }
+sent() { operator metrics | sed -n 's/^micronotifier_messages_sent_total{.*} //p'; }
 
 # Counts the node's system calls under strace, which makes each of them dearer and so the node slower.
 calls() {
@@ -182,7 +177,7 @@ calls() {
         count=$(($(sent) - before))
         wait "$generator"
         stop
-        tell "calls-$name" 1 "$(<"$work/load.json")"
+        tell "calls-$name" 1 "$(<"$work/load.json")" || continue
         table+=$(awk -v name="$name" -v count="$count" '
             $1 ~ /^[a-z_0-9]+$/ && $2 ~ /^[0-9]+$/ {
                 if ($1 == "total") total = $2
@@ -198,6 +193,5 @@ calls() {
     printf '\n| calls for each delivery | all | that write | that read | that wait |\n|---|---|---|---|---|\n%s\n' "$table"
 }
 
-cargo build --release --locked -p micronotifier-load
-[[ -n ${MICRONOTIFIER_BIN:-} ]] || cargo build --release --locked -p micronotifier
+build
 for part in "${parts[@]}"; do "$part"; done

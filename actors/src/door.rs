@@ -49,6 +49,13 @@ impl Bound {
         Some(Place(Arc::new(Held(Arc::clone(self)))))
     }
 
+    /// Takes a place even over the bound: for what is here already, and must go on.
+    pub(crate) fn take(self: &Arc<Self>) -> Place {
+        let before = self.taken.fetch_add(1, Ordering::Relaxed);
+        self.highest.fetch_max(before + 1, Ordering::Relaxed);
+        Place(Arc::new(Held(Arc::clone(self))))
+    }
+
     /// Tells whether a place is free, as far as one may know who takes it next.
     pub(crate) fn has_room(&self) -> bool {
         self.taken.load(Ordering::Relaxed) < self.places
@@ -124,5 +131,14 @@ mod tests {
         drop(clone);
         assert!(bound.reserve().is_some());
         assert_eq!(bound.usage(), Usage { places: 1, taken: 0, highest: 1, refused: 2 });
+    }
+
+    #[test]
+    fn what_takes_a_place_over_the_bound_is_counted() {
+        let bound = Bound::new(1);
+        let places = [bound.take(), bound.take()];
+        assert!(!bound.has_room());
+        drop(places);
+        assert_eq!(bound.usage(), Usage { places: 1, taken: 0, highest: 2, refused: 0 });
     }
 }

@@ -178,11 +178,12 @@ impl NodeHandle {
         self.shared.crew.elsewhere().of(app)
     }
 
-    /// Publishes events in their order: all of them or, on an error, none.
+    /// Publishes events in their order: all of them or, on any error but [`NodeError::TimedOut`], none.
     ///
     /// # Errors
     /// [`NodeError::Busy`] when a queue is full, [`NodeError::Stopped`] while shutting down,
-    /// [`NodeError::Unreachable`] when the bridge refuses.
+    /// [`NodeError::Unreachable`] when the bridge took none of them, [`NodeError::TimedOut`] when it may
+    /// have taken some.
     pub async fn publish(&self, app: &Arc<App>, events: Vec<Publication>) -> Result<(), NodeError> {
         self.shared.check_serving()?;
         let keyed = self.reserve(app, events)?;
@@ -210,7 +211,9 @@ impl NodeHandle {
             let channels: Vec<_> = events.iter().map(|event| event.channel.clone()).collect();
             self.publish(app, events).await?;
             let facts = join_all(channels.into_iter().map(|channel| self.describe(app, channel)));
-            return facts.await.into_iter().collect();
+            let facts: Result<_, _> = facts.await.into_iter().collect();
+            // whatever went wrong, the events are out
+            return facts.map_err(|_| NodeError::TimedOut);
         }
         self.shared.check_serving()?;
         let mut waiting = Vec::with_capacity(events.len());
@@ -404,7 +407,15 @@ impl NodeHandle {
                 self.publish_here(app, key, event, place, Answer::nobody());
             }
         }
-        join_all(taken).await.into_iter().collect()
+        let taken = join_all(taken).await;
+        let is_none = |answer: &Result<(), NodeError>| *answer == Err(NodeError::Unreachable);
+        if taken.iter().all(Result::is_ok) {
+            Ok(())
+        } else if !fast && taken.iter().all(is_none) {
+            Err(NodeError::Unreachable)
+        } else {
+            Err(NodeError::TimedOut)
+        }
     }
 
     /// Hands something to the bridge at once; the answer says whether it was taken.
@@ -421,10 +432,14 @@ impl NodeHandle {
         let (done, place) = (Some(done), Some(place));
         bridge.relay(Relay { key, body, remember, to_self, done, place });
         async move {
-            self.wait(taken).await?.map_err(|error| match error {
-                BridgeError::Refused | BridgeError::Unreachable => NodeError::Unreachable,
-                BridgeError::TimedOut => NodeError::TimedOut,
-            })
+            match self.wait(taken).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(BridgeError::Refused | BridgeError::Unreachable)) => {
+                    Err(NodeError::Unreachable)
+                }
+                // a bridge that ends without an answer may have sent it
+                Ok(Err(BridgeError::TimedOut)) | Err(_) => Err(NodeError::TimedOut),
+            }
         }
     }
 

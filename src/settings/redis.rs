@@ -20,7 +20,7 @@ pub(super) fn read(parent: &mut Section<'_>) -> Option<RedisOptions> {
     let is_given = parent.has("redis");
     let mut keys = parent.section("redis");
     let addresses = addresses(&mut keys);
-    let topology = topology(&mut keys);
+    let topology = topology(&mut keys, addresses.len());
     let secure = keys.flag("secure", false);
     let options = RedisOptions {
         topology,
@@ -60,7 +60,7 @@ fn addresses(keys: &mut Section<'_>) -> Vec<Address> {
     addresses
 }
 
-fn topology(keys: &mut Section<'_>) -> Topology {
+fn topology(keys: &mut Section<'_>, addresses: usize) -> Topology {
     let (sentinel, cluster) = (keys.flag("sentinel", false), keys.flag("cluster", false));
     let master = keys.text("master", "mymaster");
     if master.is_empty() {
@@ -70,6 +70,8 @@ fn topology(keys: &mut Section<'_>) -> Topology {
         keys.mistake("cluster", "cannot go with sentinel");
     } else if cluster {
         keys.unbuilt("cluster");
+    } else if !sentinel && addresses > 1 {
+        keys.mistake("addresses", "must be one server, or sentinel must be true");
     }
     if sentinel { Topology::Sentinel { master } } else { Topology::Single }
 }

@@ -12,10 +12,13 @@ use crate::session::effect::{Close, Refused};
 
 /// Bytes in one outbox from which on it is flushed at once instead of at the end of the turn.
 const FLUSH_AT: usize = 64 * 1024;
-/// Outboxes flushed in one turn of the loop before sockets are read again.
-const FLUSHES_PER_TURN: usize = 128;
+/// Outboxes flushed in one turn of the loop before sockets are read again, and as many frames written that are alone.
+const FLUSHES_PER_TURN: usize = 64;
 /// Frames queued to outboxes in one turn before flushing begins.
 const PUSHES_PER_TURN: usize = 8192;
+/// Bytes from which on a frame counts as two, and so on: a turn queues 4 MiB, which is at most 64 flushes of
+/// outboxes that are full enough to be flushed at once.
+const BYTES_PER_PUSH: usize = FLUSHES_PER_TURN * FLUSH_AT / PUSHES_PER_TURN;
 
 /// One frame on its way to the local subscribers of a channel.
 pub(super) struct FanOut {
@@ -43,12 +46,15 @@ impl Desk {
             };
             let alone = self.errands.borrow().is_empty() && self.dirty.borrow().is_empty();
             if alone {
-                room = room.min(FLUSHES_PER_TURN);
-                *self.fan_out.borrow_mut() = self.deliver(fan_out, &mut room, Self::send_or_push);
+                let mut most = FLUSHES_PER_TURN;
+                *self.fan_out.borrow_mut() = self.deliver(fan_out, &mut most, Self::send_or_push);
                 break;
             }
-            room = room.saturating_sub(1);
-            *self.fan_out.borrow_mut() = self.deliver(fan_out, &mut room, Self::push);
+            let cost = 1 + fan_out.frame.len() / BYTES_PER_PUSH;
+            let most = room.div_ceil(cost);
+            let mut left = most;
+            *self.fan_out.borrow_mut() = self.deliver(fan_out, &mut left, Self::push);
+            room = room.saturating_sub(1 + (most - left) * cost);
         }
         for _ in 0..FLUSHES_PER_TURN {
             let Some(outbox) = self.dirty.borrow_mut().pop_front() else {
@@ -86,17 +92,18 @@ impl Desk {
         None
     }
 
-    /// Puts a frame to local subscribers, `room` of them at most, and returns what is left to do.
+    /// Puts a frame to local subscribers, `most` of them, of which it takes off those it came to, and returns
+    /// what is left to do.
     fn deliver(
         &self,
         mut fan_out: FanOut,
-        room: &mut usize,
+        most: &mut usize,
         put: impl Fn(&Self, &Rc<Outbox>, &Rc<Frame>) -> bool,
     ) -> Option<FanOut> {
         let channels = self.members.borrow();
         let members = channels.get(&fan_out.channel)?;
         let outboxes = self.outboxes.borrow();
-        let count = (members.len() - fan_out.next.min(members.len())).min(*room);
+        let count = (members.len() - fan_out.next.min(members.len())).min(*most);
         let chunk = members.iter().skip(fan_out.next).take(count);
         let mut queued = 0;
         let mut last = None;
@@ -112,7 +119,7 @@ impl Desk {
             outbox.metrics().sent.add(queued, bytes);
         }
         fan_out.next += count;
-        *room -= count;
+        *most -= count;
         (fan_out.next < members.len()).then_some(fan_out)
     }
 

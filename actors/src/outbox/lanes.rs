@@ -1,6 +1,5 @@
 //! The lanes of one outbox: what waits, in which order it leaves, and what is partly out. No socket, no clock.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
@@ -8,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::Wire;
+use super::spare::Spare;
 use crate::protocol::Frame;
 
 /// Most pieces handed to the kernel in one call (Linux takes up to 1,024).
@@ -48,7 +48,7 @@ pub(super) struct Lanes {
 }
 
 /// What waits beside data, for few sockets at a time: in a box, because a fan-out visits every outbox of a
-/// channel, and each line of memory less is felt.
+/// channel, and the fewer cache lines each has, the less that costs.
 #[derive(Default)]
 struct Aside {
     /// The rest of a frame that is partly out: it must be finished before anything else.
@@ -227,39 +227,11 @@ impl Aside {
     }
 }
 
-/// Buffers for data lanes that are in use only between a push and a flush. One per thread.
-#[derive(Default)]
-pub(crate) struct Spare {
-    buffers: RefCell<Vec<VecDeque<Queued<Rc<Frame>>>>>,
-    /// Frames that the kept buffers have room for, together.
-    room: Cell<usize>,
-}
-
-impl Spare {
-    /// Most frames that a kept buffer has room for, and all of them together: 4 MiB, enough for one
-    /// frame to each of 65,536 sockets.
-    const FRAMES: usize = 64;
-    const ROOM: usize = 262_144;
-
-    pub(super) fn take(&self) -> VecDeque<Queued<Rc<Frame>>> {
-        let buffer = self.buffers.borrow_mut().pop().unwrap_or_default();
-        self.room.set(self.room.get() - buffer.capacity());
-        buffer
-    }
-
-    pub(super) fn give(&self, buffer: &mut VecDeque<Queued<Rc<Frame>>>) {
-        let buffer = std::mem::take(buffer);
-        let room = self.room.get() + buffer.capacity();
-        if (1..=Self::FRAMES).contains(&buffer.capacity()) && room <= Self::ROOM {
-            self.room.set(room);
-            self.buffers.borrow_mut().push(buffer);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+    use std::cell::{Cell, RefCell};
 
     use proptest::prelude::*;
 

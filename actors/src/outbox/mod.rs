@@ -1,9 +1,11 @@
 //! What waits for one socket: a data lane, a control lane, and how the connection ends.
 //!
 //! An outbox is shared, on one thread, by the session that owns the socket and the courier of that
-//! thread. Frames only queue here; [`Outbox::flush`] writes many of them in one system call.
+//! thread. Frames queue here, and [`Outbox::flush`] writes many of them in one system call; one that is alone
+//! leaves at once by [`Outbox::send`].
 
 mod lanes;
+mod spare;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::io::{self, IoSlice};
@@ -16,7 +18,8 @@ use bytes::Bytes;
 
 pub use self::lanes::Ending;
 use self::lanes::Lanes;
-pub(crate) use self::lanes::{Spare, Tick};
+pub(crate) use self::lanes::Tick;
+pub(crate) use self::spare::Spare;
 use crate::door::tell;
 use crate::metrics::AppMetrics;
 use crate::protocol::{Frame, SocketId};
@@ -272,7 +275,11 @@ impl<W: Wire + ?Sized> Outbox<W> {
                 break self.wire.flush();
             }
             match lanes.write(&self.wire) {
-                Ok(count) => lanes.advance(count, now),
+                Ok(count) => {
+                    lanes.advance(count, now);
+                    // it takes something: what it refuses next, it refuses from now on
+                    lanes.blocked = None;
+                }
                 Err(error) => break Err(error),
             }
         };

@@ -233,12 +233,21 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
         _ => false,
     };
     let cause = match error.kind() {
-        ErrorKind::AuthenticationFailed => format!("it refuses the user or the password ({error})"),
+        ErrorKind::AuthenticationFailed => {
+            format!("it refuses the user or the password ({})", without_arguments(error))
+        }
         _ if error.code() == Some("NOAUTH") => "it asks for a password".to_owned(),
         ErrorKind::Parse => "what answers there is not Redis".to_owned(),
-        _ => error.to_string(),
+        _ => without_arguments(error),
     };
     if passing { LinkError::Away { place, cause } } else { LinkError::Refused { place, cause } }
+}
+
+/// Returns what is wrong, but for the arguments that a server repeats when it does not know a command: the
+/// greeting has the password among them.
+fn without_arguments(error: &RedisError) -> String {
+    let text = error.to_string();
+    text.split_once(", with args").map_or(text.as_str(), |(text, _)| text).to_owned()
 }
 
 /// Tells whether TLS failed for who the server is, and not for a broken connection.
@@ -248,4 +257,20 @@ fn is_untrusted(error: &RedisError) -> bool {
         .and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>())
         .and_then(|source| source.downcast_ref::<io::Error>())
         .is_some_and(|source| source.kind() == io::ErrorKind::InvalidData)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_repeats_of_the_greeting_is_not_told() {
+        let text = "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'u' 'the-secret'";
+        let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+        let error =
+            RedisError::from((kind, "An error was signalled by the server", text.to_owned()));
+        let address = Address { host: "h".to_owned(), port: 1 };
+        let told = judge(&address, &error).to_string();
+        assert!(told.contains("unknown command 'HELLO'") && !told.contains("the-secret"), "{told}");
+    }
 }

@@ -77,6 +77,10 @@ impl Crowd {
             }
             self.turn(Duration::from_millis(200))?;
         }
+        let missing = self.wanted - self.ready - self.closed;
+        if missing > 0 {
+            self.tally.errors_of("not subscribed in time", missing as u64);
+        }
         Ok(start.elapsed().as_secs_f64())
     }
 

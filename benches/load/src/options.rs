@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// Of 100 sockets, how many never read once they are subscribed; theirs are not counted as deliveries
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..100))]
     pub(crate) stalled: u8,
-    /// One more socket that sends a ping every 10 ms: how long its answers take
+    /// One more socket that sends a ping 10 ms after each answer: how long the answers take
     #[arg(long)]
     pub(crate) probe: bool,
     /// Handshakes at once

@@ -11,8 +11,11 @@ use rustls::ClientConfig;
 
 use crate::answer::Answer;
 use crate::link::Link;
+use crate::options::Options;
 use crate::tally::{Tally, latencies};
 
+/// Tokens of publishers begin here, behind those of subscribers.
+pub(crate) const FIRST_PUBLISHER: usize = 1_000_000_000;
 /// How much of a refusal is kept.
 const ERROR_BYTES: usize = 300;
 
@@ -42,7 +45,20 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(
+    /// Connects as many as are wanted, spread over the servers.
+    pub(crate) fn connect_all(
+        options: &Options,
+        registry: &Registry,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> io::Result<Vec<Self>> {
+        let addresses = options.publish_addresses().iter().cycle().take(options.publishers);
+        let connect = |(index, address): (usize, &SocketAddr)| {
+            Self::new(*address, Token(FIRST_PUBLISHER + index), registry, tls.cloned())
+        };
+        addresses.enumerate().map(connect).collect()
+    }
+
+    fn new(
         address: SocketAddr,
         token: Token,
         registry: &Registry,

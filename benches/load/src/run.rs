@@ -4,18 +4,16 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use mio::{Events, Token};
+use mio::Events;
 
 use crate::crowd::Crowd;
 use crate::options::{Mode, Options};
 use crate::probe::Probe;
-use crate::publisher::{Outcome, Publisher};
+use crate::publisher::{FIRST_PUBLISHER, Outcome, Publisher};
 use crate::subscriber::Stage;
 use crate::tally::{Backlog, latencies};
 use crate::usage::Usage;
 
-/// Tokens of publishers begin here, behind those of subscribers.
-pub(crate) const FIRST_PUBLISHER: usize = 1_000_000_000;
 /// Client events sent before sockets are looked at again.
 const BURST: usize = 256;
 /// In a closed loop of client events, deliveries that may be outstanding for each event of the window.
@@ -57,19 +55,12 @@ pub(crate) struct Run<'c> {
 
 impl<'c> Run<'c> {
     pub(crate) fn new(options: &'c Options, crowd: &'c mut Crowd) -> io::Result<Self> {
-        let mut publishers = Vec::new();
-        if options.mode == Mode::Fanout {
-            let addresses = options.publish_addresses().iter().cycle();
-            for (index, address) in addresses.take(options.publishers).enumerate() {
-                let token = Token(FIRST_PUBLISHER + index);
-                publishers.push(Publisher::new(
-                    *address,
-                    token,
-                    crowd.poll.registry(),
-                    crowd.tls.clone(),
-                )?);
+        let publishers = match options.mode {
+            Mode::Fanout => {
+                Publisher::connect_all(options, crowd.poll.registry(), crowd.tls.as_ref())?
             }
-        }
+            Mode::Client | Mode::Idle | Mode::Churn => Vec::new(),
+        };
         Ok(Self {
             options,
             publishers,
@@ -87,9 +78,9 @@ impl<'c> Run<'c> {
         let start = Instant::now();
         let warm_up = Duration::from_secs(self.options.warm_up);
         self.go_on(start, warm_up)?;
+        let probe = self.probe()?;
         self.crowd.tally.measuring = true;
         let from = self.snapshot()?;
-        let probe = self.probe()?;
         let measured_from = Instant::now();
         self.go_on(start, warm_up + Duration::from_secs(self.options.seconds))?;
         let seconds = measured_from.elapsed().as_secs_f64();

@@ -1,4 +1,4 @@
-//! One client: handshake, one subscription, then it counts what arrives.
+//! One client: handshake, subscriptions, then it counts what arrives.
 
 use std::io;
 
@@ -98,7 +98,10 @@ impl Subscriber {
     fn read(&mut self, buffer: &mut [u8], target: &Target, tally: &mut Tally) -> Result<(), Over> {
         loop {
             let count = match self.socket.read(buffer) {
-                Ok(0) => return Err(Over),
+                Ok(0) => {
+                    tally.error("closed by the server");
+                    return Err(Over);
+                }
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => {

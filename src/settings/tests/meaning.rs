@@ -112,6 +112,7 @@ fn redis_that_cannot_be_meant() {
     let cases = [
         (json!({"address": "r"}), "redis.address: must be host:port"),
         (json!({"addresses": ["r"]}), "redis.addresses[0]: must be host:port"),
+        (json!({"addresses": ["a:1", "b:2"]}), "redis.addresses: must be one server"),
         (json!({"prefix": "{a}"}), "redis.prefix: must be"),
         (json!({"sentinel": true, "cluster": true}), "redis.cluster: cannot go with sentinel"),
         (json!({"certificate-authority": "x.pem"}), "redis.certificate-authority: needs secure"),

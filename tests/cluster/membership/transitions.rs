@@ -27,6 +27,10 @@ fn each_transition_of_a_user_is_told_once_whichever_nodes_the_connections_are_on
     let roster = system.block_on(here.handle.members(key.clone())).unwrap();
     assert_eq!((roster.position, roster.members.len()), (admission.position, 2));
     here.leave(&key, first, "7");
+    here.wait(|event| match event {
+        MembershipEvent::Counted { counts, .. } if counts.subscriptions == 2 => Some(()),
+        _ => None,
+    });
     there.leave(&key, second, "7");
     there.leave(&key, third, "8");
     there.wait_for(&MembershipEvent::Vacated { key: key.clone() });

@@ -3,7 +3,7 @@
 //! When it is full a message is dropped and its topic noted: the subscriber then asks where that channel
 //! stands and reads what it missed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashSet;
 use redis::aio::{AsyncPushSender, SendError};
@@ -15,6 +15,10 @@ use tokio::time::Instant;
 const MESSAGES: usize = 65_536;
 /// Most bytes of them.
 const BYTES: usize = 64 << 20;
+/// Most probes that wait, beside the messages: so many only if others send them.
+const PROBES: usize = 64;
+/// Most bytes of a probe, which is a number.
+const PROBE_BYTES: usize = 20;
 
 /// What came.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ pub(super) struct Inbox {
 struct Load {
     messages: usize,
     bytes: usize,
+    probes: usize,
     /// Topics of what was dropped.
     dirty: HashSet<Vec<u8>>,
     dropped: u64,
@@ -70,6 +75,9 @@ impl AsyncPushSender for Sender {
                     return Ok(());
                 };
                 if topic == self.probe.as_bytes() {
+                    if text.len() > PROBE_BYTES || !self.admit_probe() {
+                        return Ok(());
+                    }
                     Incoming::Probe { text, at: Instant::now() }
                 } else if self.admit(&topic, topic.len() + text.len()) {
                     Incoming::Message { topic, text }
@@ -85,9 +93,16 @@ impl AsyncPushSender for Sender {
 }
 
 impl Sender {
+    fn admit_probe(&self) -> bool {
+        let mut load = lock(&self.load);
+        let has_room = load.probes < PROBES;
+        load.probes += usize::from(has_room);
+        has_room
+    }
+
     /// Takes room for a message, or notes its topic.
     fn admit(&self, topic: &[u8], bytes: usize) -> bool {
-        let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut load = lock(&self.load);
         if load.messages >= MESSAGES || load.bytes + bytes > BYTES {
             load.dirty.insert(topic.to_vec());
             load.dropped += 1;
@@ -114,18 +129,29 @@ impl Inbox {
 
     /// Returns the topics of what was dropped since the last call, and how much that was.
     pub(super) fn take_dirty(&mut self) -> (HashSet<Vec<u8>>, u64) {
-        let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut load = lock(&self.load);
         (std::mem::take(&mut load.dirty), std::mem::take(&mut load.dropped))
     }
 
     fn count_off(&self, next: Option<Incoming>) -> Incoming {
-        if let Some(Incoming::Message { topic, text }) = &next {
-            let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
-            load.messages = load.messages.saturating_sub(1);
-            load.bytes = load.bytes.saturating_sub(topic.len() + text.len());
+        match &next {
+            Some(Incoming::Message { topic, text }) => {
+                let mut load = lock(&self.load);
+                load.messages = load.messages.saturating_sub(1);
+                load.bytes = load.bytes.saturating_sub(topic.len() + text.len());
+            }
+            Some(Incoming::Probe { .. }) => {
+                let mut load = lock(&self.load);
+                load.probes = load.probes.saturating_sub(1);
+            }
+            Some(Incoming::Lost) | None => {}
         }
         next.unwrap_or(Incoming::Lost)
     }
+}
+
+fn lock(load: &Mutex<Load>) -> MutexGuard<'_, Load> {
+    load.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -148,7 +174,7 @@ mod tests {
         assert!(matches!(inbox.try_next(), Some(Incoming::Message { .. })));
         assert!(
             matches!(inbox.try_next(), Some(Incoming::Probe { .. })),
-            "a probe is never dropped"
+            "messages take no room from a probe"
         );
         assert!(inbox.try_next().is_none());
         let (dirty, dropped) = inbox.take_dirty();
@@ -160,6 +186,20 @@ mod tests {
             sender.send(message("c", 0)).unwrap();
         }
         assert_eq!(inbox.take_dirty().1, 1);
+    }
+
+    #[test]
+    fn probes_that_others_send_are_bounded() {
+        let (sender, mut inbox) = open("probe");
+        sender.send(message("probe", PROBE_BYTES + 1)).unwrap();
+        assert!(inbox.try_next().is_none(), "too long for a number");
+        for _ in 0..=PROBES {
+            sender.send(message("probe", 1)).unwrap();
+        }
+        let waiting = std::iter::from_fn(|| inbox.try_next()).count();
+        assert_eq!(waiting, PROBES);
+        sender.send(message("probe", 1)).unwrap();
+        assert!(inbox.try_next().is_some(), "there is room again");
     }
 
     #[tokio::test]

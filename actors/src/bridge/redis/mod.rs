@@ -121,7 +121,7 @@ impl RedisBridge {
             }
         };
         let is_sequenced = to_self || remember.is_some();
-        let event = Event { key, envelope, is_sequenced, remember, done, _place: place };
+        let event = Event { key, envelope, is_sequenced, remember, done, tries: 0, _place: place };
         // it fails when the bridge is at its end, which `done` tells by being dropped
         self.publisher.send(Outgoing::Event(event)).unwrap_or_default();
     }
@@ -148,7 +148,7 @@ impl Actor for RedisBridge {
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(subscriber.run()).catch_unwind().await.is_err() {
                     log::error!(actor = "bridge"; "the subscriber panicked");
-                    subscriber.recover();
+                    subscriber.recover().await;
                 }
             });
         }

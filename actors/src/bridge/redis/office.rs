@@ -90,7 +90,7 @@ impl Office {
             None if position.is_some() => Relayed::Nothing,
             None => return,
         };
-        let (key, held) = (key.clone(), Held(under_way.reserve()));
+        let (key, held) = (key.clone(), Held(Some(under_way.take())));
         self.emit(BridgeEvent::RemotePublished { key, body, position, held });
     }
 

@@ -150,6 +150,9 @@ impl<T> Keeper<T> {
     pub(super) fn take(&mut self, epoch: Epoch, serial: u64, item: T, bytes: usize) -> Step<T> {
         self.arrivals += 1;
         let mut step = Step::default();
+        if self.at.is_some_and(|at| at.epoch == Some(epoch)) {
+            self.drop_older(self.held.len(), epoch, &mut step);
+        }
         match self.judge(epoch, serial) {
             Verdict::Next => {
                 self.advance(epoch, serial);
@@ -172,12 +175,19 @@ impl<T> Keeper<T> {
     /// Takes what the server says when nobody has asked about anything: where the channel stands.
     pub(super) fn compare(&mut self, stands: Option<(Epoch, u64)>) -> Step<T> {
         let mut step = Step::default();
-        let (Some(at), Some((epoch, serial))) = (self.at, stands) else {
+        let Some(at) = self.at else {
             return step;
         };
-        let is_hole = at.epoch.is_none_or(|known| known == epoch) && serial > at.serial;
         let is_open = !self.held.is_empty() || self.overflowed;
-        if is_hole || is_open || at.epoch != Some(epoch) {
+        let (is_hole, is_other) = match stands {
+            Some((epoch, serial)) => {
+                let is_hole = at.epoch.is_none_or(|known| known == epoch) && serial > at.serial;
+                (is_hole, at.epoch != Some(epoch))
+            }
+            // whatever comes next will tell, but what is held is not to wait for it
+            None => (false, false),
+        };
+        if is_hole || is_open || is_other {
             let asks = self.ask(&mut step);
             step.seen.holes += u64::from(is_hole && asks);
         }
@@ -288,8 +298,25 @@ impl<T> Keeper<T> {
         });
     }
 
+    /// Drops the first `count` of what is held, but for what is of the present epoch, of which a message came
+    /// after them: theirs is over.
+    fn drop_older(&mut self, count: usize, present: Epoch, step: &mut Step<T>) {
+        for (index, held) in self.drain().into_iter().enumerate() {
+            if index >= count || held.epoch == present {
+                self.keep(held);
+            } else {
+                step.seen.bogus += 1;
+            }
+        }
+    }
+
     /// Delivers what is held and follows on, and asks about the rest.
     fn settle(&mut self, step: &mut Step<T>) {
+        if let Some(epoch) = self.at.and_then(|at| at.epoch)
+            && let Some(last) = self.held.iter().rposition(|held| held.epoch == epoch)
+        {
+            self.drop_older(last, epoch, step);
+        }
         loop {
             let before = self.held.len();
             for held in self.drain() {
@@ -320,7 +347,7 @@ impl<T> Keeper<T> {
         self.questions += 1;
         let ticket = self.questions;
         self.asked = Some(Asked { ticket, arrivals: self.arrivals });
-        step.ask = Some(Question { ticket, from: at.serial + 1 });
+        step.ask = Some(Question { ticket, from: at.serial.saturating_add(1) });
         true
     }
 

@@ -30,6 +30,8 @@ use crate::redis::LinkError;
 const IN_FLIGHT: usize = 1024;
 /// How long something may wait to be sent.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often an event is sent that the server did not take for want of the scripts.
+const TRIES: u8 = 8;
 /// How long the position of a silent channel is kept. After it a new epoch begins.
 const META: Duration = Duration::from_hours(1);
 
@@ -52,6 +54,8 @@ pub(super) struct Event {
     /// How long it is remembered as the channel's last; sequenced events only.
     pub(super) remember: Option<Duration>,
     pub(super) done: Option<oneshot::Sender<Result<(), BridgeError>>>,
+    /// How often it was sent, and the server had forgotten the scripts.
+    pub(super) tries: u8,
     /// Held for its drop.
     pub(super) _place: Option<Place>,
 }
@@ -78,6 +82,8 @@ pub(super) struct Publisher {
     queue: mpsc::UnboundedReceiver<Outgoing>,
     waiting: VecDeque<Waiting>,
     in_flight: FuturesOrdered<Sending>,
+    /// To be sent again before anything else, once everything under way is answered.
+    again: Vec<Event>,
     state: State,
     backoff: Backoff,
     /// Told by the connection that it is gone.
@@ -91,10 +97,7 @@ enum State {
     Opening(Opening),
     Open(MultiplexedConnection),
     /// The server has forgotten the scripts: they are loaded once everything under way is answered.
-    Reloading {
-        connection: MultiplexedConnection,
-        again: Vec<Event>,
-    },
+    Reloading(MultiplexedConnection),
 }
 
 impl Publisher {
@@ -105,6 +108,7 @@ impl Publisher {
             queue,
             waiting: VecDeque::new(),
             in_flight: FuturesOrdered::new(),
+            again: Vec::new(),
             state: State::Opening(Box::pin(std::future::pending())),
             backoff: Backoff::default(),
             lost,
@@ -141,8 +145,9 @@ impl Publisher {
         }
     }
 
-    /// Begins anew after a panic.
+    /// Begins anew after a panic. What has no answer gets none: one that panicked would hold up all behind it.
     pub(super) fn recover(&mut self) {
+        self.in_flight = FuturesOrdered::new();
         let wait = self.backoff.next();
         self.reopen(wait);
     }
@@ -158,12 +163,12 @@ impl Publisher {
 
     /// Sends what waits, as far as there is room.
     async fn send_all(&mut self) {
-        if let State::Reloading { .. } = self.state
-            && self.in_flight.is_empty()
-        {
+        if self.in_flight.is_empty() {
+            self.wait_again();
             self.reload().await;
         }
         while let State::Open(connection) = &self.state
+            && self.again.is_empty()
             && self.in_flight.len() < IN_FLIGHT
             && let Some(Waiting { what, .. }) = self.waiting.pop_front()
         {
@@ -179,7 +184,7 @@ impl Publisher {
     }
 
     fn settle(&mut self, (work, generation, result): Sent) {
-        let Work::Event(event) = work else {
+        let Work::Event(mut event) = work else {
             return;
         };
         let result = result.and_then(Value::extract_error);
@@ -187,7 +192,8 @@ impl Publisher {
             self.office.watch.taken.add(1);
             return answer(event, Ok(()));
         };
-        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+        event.tries += 1;
+        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) && event.tries < TRIES {
             return self.send_again(event);
         }
         self.office.watch.refused.add(1);
@@ -200,29 +206,18 @@ impl Publisher {
     }
 
     fn send_again(&mut self, event: Event) {
-        match std::mem::replace(&mut self.state, State::Opening(Box::pin(std::future::pending()))) {
-            State::Open(connection) => {
-                self.state = State::Reloading { connection, again: vec![event] };
-            }
-            State::Reloading { connection, mut again } => {
-                again.push(event);
-                self.state = State::Reloading { connection, again };
-            }
-            opening @ State::Opening(_) => {
-                self.state = opening;
-                self.wait_again(vec![event]);
-            }
+        self.again.push(event);
+        if let State::Open(connection) = &self.state {
+            self.state = State::Reloading(connection.clone());
         }
     }
 
+    /// Loads the scripts, if the server has forgotten them.
     async fn reload(&mut self) {
-        let state =
-            std::mem::replace(&mut self.state, State::Opening(Box::pin(std::future::pending())));
-        let State::Reloading { mut connection, again } = state else {
-            self.state = state;
+        let State::Reloading(connection) = &self.state else {
             return;
         };
-        self.wait_again(again);
+        let mut connection = connection.clone();
         match self.office.link.scripts().load(&mut connection).await {
             Ok(()) => self.state = State::Open(connection),
             Err(error) => {
@@ -234,9 +229,9 @@ impl Publisher {
     }
 
     /// Puts events back before all others, in the order in which they came.
-    fn wait_again(&mut self, again: Vec<Event>) {
+    fn wait_again(&mut self) {
         let until = Instant::now() + PATIENCE;
-        for event in again.into_iter().rev() {
+        for event in std::mem::take(&mut self.again).into_iter().rev() {
             self.waiting.push_front(Waiting { what: Work::Event(event), until });
         }
     }
@@ -263,10 +258,6 @@ impl Publisher {
             return;
         }
         log::warn!("events do not go out by redis: {cause}");
-        if let State::Reloading { again, .. } = &mut self.state {
-            let again = std::mem::take(again);
-            self.wait_again(again);
-        }
         let wait = self.backoff.next();
         self.reopen(wait);
     }
@@ -353,7 +344,7 @@ async fn send(
 async fn opening(state: &mut State) -> Result<MultiplexedConnection, LinkError> {
     match state {
         State::Opening(opening) => opening.await,
-        State::Open(_) | State::Reloading { .. } => std::future::pending().await,
+        State::Open(_) | State::Reloading(_) => std::future::pending().await,
     }
 }
 

@@ -3,7 +3,7 @@
 use futures_util::future::join;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    ErrorKind, FromRedisValue as _, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
+    FromRedisValue, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value,
 };
 
 use super::position::Question;
@@ -12,6 +12,8 @@ use crate::redis::Scripts;
 
 /// Events in one answer about a hole.
 const PAGE: usize = 100;
+/// Bytes of them.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// A channel to be followed.
 #[derive(Debug)]
@@ -28,10 +30,12 @@ pub(super) struct History {
     pub(super) stream: String,
 }
 
+/// Epoch and serial.
+type Position = (Option<String>, Option<u64>);
 /// What `lua/follow.lua` returns: epoch, serial, envelope, milliseconds.
 type Found = (Option<String>, Option<u64>, Option<Vec<u8>>, i64);
-/// What `lua/repair.lua` returns: epoch, serial, ids and envelopes by turns.
-type Kept = (Option<String>, Option<u64>, Vec<Vec<u8>>);
+/// What `lua/repair.lua` returns: epoch, serial, ids and envelopes by turns, whether it was cut short.
+type Kept = (Option<String>, Option<u64>, Vec<Vec<u8>>, bool);
 
 /// Something to ask.
 #[derive(Debug)]
@@ -105,11 +109,14 @@ async fn follow(
     }
     let mut reader = connection.clone();
     let (subscribed, read) =
-        join(connection.subscribe(&topics), run(&mut reader, scripts, &pipeline)).await;
+        join(connection.subscribe(&topics), run(&mut reader, scripts, &mut pipeline)).await;
     subscribed?;
     let mut followed = Vec::with_capacity(wanted.len());
     for (wanted, value) in wanted.into_iter().zip(read?) {
-        let (epoch, serial, envelope, left) = Found::from_redis_value(value)?;
+        let Some((epoch, serial, envelope, left)) = ours::<Found>(value)? else {
+            log::warn!(topic = wanted.topic; "redis has something else than ours of a channel: it is not followed");
+            continue;
+        };
         let envelope = envelope.and_then(|envelope| String::from_utf8(envelope).ok());
         let left = u64::try_from(left).ok().filter(|left| *left > 0);
         let (topic, stands) = (wanted.topic, stands(epoch, serial));
@@ -134,10 +141,14 @@ async fn compare(
     for (_, meta) in &wanted {
         pipeline.cmd("HMGET").arg(meta).arg("e").arg("s");
     }
-    let values: Vec<(Option<String>, Option<u64>)> = pipeline.query_async(&mut connection).await?;
-    let stands = values.into_iter().map(|(epoch, serial)| stands(epoch, serial));
-    let topics = wanted.into_iter().map(|(topic, _)| topic);
-    Ok(Answer::Compared(topics.zip(stands).collect()))
+    let values: Vec<Value> = pipeline.ignore_errors().query_async(&mut connection).await?;
+    let mut compared = Vec::with_capacity(values.len());
+    for ((topic, _), value) in wanted.into_iter().zip(values) {
+        if let Some((epoch, serial)) = ours::<Position>(value)? {
+            compared.push((topic, stands(epoch, serial)));
+        }
+    }
+    Ok(Answer::Compared(compared))
 }
 
 async fn page(
@@ -148,43 +159,54 @@ async fn page(
     question: Question,
 ) -> RedisResult<Answer> {
     let mut command = scripts.repair.call(&[&history.meta, &history.stream]);
-    command.arg(question.from).arg(PAGE);
+    command.arg(question.from).arg(PAGE).arg(PAGE_BYTES);
     let mut pipeline = redis::pipe();
     pipeline.add_command(command);
-    let value = run(&mut connection, scripts, &pipeline).await?.pop().unwrap_or(Value::Nil);
-    let (epoch, serial, flat) = Kept::from_redis_value(value)?;
+    let value = run(&mut connection, scripts, &mut pipeline).await?.pop().unwrap_or(Value::Nil);
+    let (epoch, serial, flat, cut) = ours::<Kept>(value)?.unwrap_or_default();
     let mut flat = flat.into_iter();
     let mut entries = Vec::with_capacity(flat.len() / 2);
     while let (Some(id), Some(envelope)) = (flat.next(), flat.next()) {
         entries.extend(serial_of(&id).map(|serial| (serial, envelope)));
     }
-    let full = entries.len() >= PAGE;
+    let full = cut || entries.len() >= PAGE;
     let page = PageText { ticket: question.ticket, stands: stands(epoch, serial), entries, full };
     Ok(Answer::Page { topic, page })
 }
 
-/// Runs calls of scripts that only read; a server that has forgotten them is told again.
+/// Runs calls of scripts that only read, and returns an answer or an error of each; a server that has
+/// forgotten the scripts is told again.
 async fn run(
     connection: &mut MultiplexedConnection,
     scripts: &Scripts,
-    pipeline: &Pipeline,
+    pipeline: &mut Pipeline,
 ) -> RedisResult<Vec<Value>> {
-    match pipeline.query_async(connection).await {
-        Err(error) if has_forgotten(&error) => {
-            scripts.load(connection).await?;
-            pipeline.query_async(connection).await
-        }
-        result => result,
+    let pipeline = pipeline.ignore_errors();
+    let values: Vec<Value> = pipeline.query_async(connection).await?;
+    if !values.iter().any(is_forgotten) {
+        return Ok(values);
+    }
+    scripts.load(connection).await?;
+    pipeline.query_async(connection).await
+}
+
+fn is_forgotten(value: &Value) -> bool {
+    let is_unknown = |error: &ServerError| error.kind() == Some(ServerErrorKind::NoScript);
+    matches!(value, Value::ServerError(error) if is_unknown(error))
+}
+
+/// Reads an answer about one channel; `None` where its keys hold what no node writes, so that they do no
+/// harm to other channels.
+fn ours<T: FromRedisValue>(value: Value) -> RedisResult<Option<T>> {
+    match value {
+        Value::ServerError(error) if is_about_keys(&error) => Ok(None),
+        value => Ok(T::from_redis_value(value.extract_error()?).ok()),
     }
 }
 
-fn has_forgotten(error: &RedisError) -> bool {
-    let is_unknown = |kind| kind == Some(ServerErrorKind::NoScript);
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-        || error
-            .clone()
-            .into_server_errors()
-            .is_some_and(|errors| errors.iter().any(|(_, error)| is_unknown(error.kind())))
+/// Tells whether a command or script stumbled over what a key holds.
+fn is_about_keys(error: &ServerError) -> bool {
+    error.code() == "WRONGTYPE" || error.kind() == Some(ServerErrorKind::ResponseError)
 }
 
 fn stands(epoch: Option<String>, serial: Option<u64>) -> Stands {

@@ -27,7 +27,8 @@ use crate::protocol::ChannelKey;
 const LOOK: Duration = Duration::from_millis(250);
 /// How often a probe is sent.
 const PROBE: Duration = Duration::from_secs(2);
-/// Events handed to channels and not yet to the workers. Over it nothing more is taken in.
+/// Events handed to channels and not yet to the workers. Over it nothing more is taken in, and no answer
+/// either, for that takes in whatever came before it: at most what the inbox holds goes over the bound.
 const UNDER_WAY: usize = 4096;
 /// How long the reader rests when channels cannot keep up.
 const REST: Duration = Duration::from_millis(1);
@@ -101,9 +102,7 @@ impl Subscriber {
                     Ended::Lost("")
                 }
             };
-            self.office.watch.set_subscribes(false);
-            self.office.watch.set_hears(false);
-            self.channels.disconnected();
+            self.disconnected();
             match ended {
                 Ended::Done => return,
                 Ended::Lost("") => {}
@@ -117,7 +116,16 @@ impl Subscriber {
     }
 
     /// Begins anew after a panic: what is known of channels may be half changed, so all are compared.
-    pub(super) fn recover(&mut self) {
+    pub(super) async fn recover(&mut self) {
+        self.disconnected();
+        let wait = self.backoff.next();
+        // that nobody is left shows in the next run too
+        self.wait(wait).await.unwrap_or_default();
+    }
+
+    fn disconnected(&mut self) {
+        self.office.watch.set_subscribes(false);
+        self.office.watch.set_hears(false);
         self.channels.disconnected();
     }
 
@@ -159,10 +167,10 @@ impl Subscriber {
                     Some(wish) => { self.channels.note(wish); None }
                     None => Some(Ended::Done),
                 },
-                Some(answer) = line.asking.next(), if !line.asking.is_empty() => {
+                Some(answer) = line.asking.next(), if has_room && !line.asking.is_empty() => {
                     self.answered(&mut line, answer)
                 }
-                _ = probe.tick() => self.probe(&mut line),
+                _ = probe.tick(), if has_room => self.probe(&mut line),
                 _ = look.tick() => { self.look(&mut line); None }
                 incoming = line.inbox.next(), if has_room => self.take(&mut line, incoming),
                 () = sleep(REST), if !has_room => None,

@@ -128,6 +128,8 @@ impl Guest {
     fn write(&mut self) -> io::Result<()> {
         while !self.unsent.is_empty() {
             match self.link.write(&self.unsent) {
+                // TLS holds as much as it may
+                Ok(0) => return Ok(()),
                 Ok(count) => drop(self.unsent.drain(..count)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

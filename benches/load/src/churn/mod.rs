@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Token};
+use mio::Events;
 
 use self::figures::Counts;
 pub(crate) use self::figures::Stays;
@@ -17,8 +17,7 @@ use self::guest::Guest;
 use self::plan::{Leave, Plan};
 use crate::crowd::Crowd;
 use crate::options::Options;
-use crate::publisher::{Outcome, Publisher};
-use crate::run::FIRST_PUBLISHER;
+use crate::publisher::{FIRST_PUBLISHER, Outcome, Publisher};
 use crate::usage::Usage;
 
 /// Guests that may come in one turn, when the machine was busy with other things.
@@ -61,17 +60,8 @@ impl<'o> Churn<'o> {
         if options.rate == 0 {
             return Err(io::Error::other("a churn needs --rate"));
         }
-        let mut publishers = Vec::new();
-        let addresses = options.publish_addresses().iter().cycle();
-        for (index, address) in addresses.take(options.publishers).enumerate() {
-            let token = Token(FIRST_PUBLISHER + index);
-            publishers.push(Publisher::new(
-                *address,
-                token,
-                crowd.poll.registry(),
-                crowd.tls.clone(),
-            )?);
-        }
+        let publishers =
+            Publisher::connect_all(options, crowd.poll.registry(), crowd.tls.as_ref())?;
         Ok(Self {
             options,
             crowd,
@@ -182,7 +172,7 @@ impl<'o> Churn<'o> {
             let turn = self.published as usize;
             let room = |shift: usize| {
                 let kind = KINDS.iter().cycle().nth((turn + shift) % KINDS.len()).copied();
-                format!("{}-{}", kind.unwrap_or_default(), turn / 2 % target.channels)
+                format!("{}-{}", kind.unwrap_or_default(), turn / KINDS.len() % target.channels)
             };
             let body = format!(
                 r#"{{"name":"ev","channels":["{}","{}"],"data":"@@{} {}"}}"#,

@@ -129,6 +129,27 @@ fn a_position_that_the_server_does_not_know_is_not_believed() {
 }
 
 #[test]
+fn the_last_serial_of_all_is_no_end_of_the_keeper() {
+    let mut keeper = Keeper::default();
+    keeper.begin(Some((epoch("a"), u64::MAX)));
+    let step = keeper.take(epoch("b"), 1, 'x', 1);
+    assert_eq!(step.ask.map(|question| question.from), Some(u64::MAX));
+}
+
+#[test]
+fn what_is_held_does_not_wait_for_a_server_that_has_forgotten_the_channel() {
+    let mut keeper = Keeper::default();
+    keeper.begin(Some((epoch("a"), 1)));
+    assert!(keeper.compare(None).ask.is_none(), "nothing is held");
+    keeper.take(epoch("a"), 3, 'c', 1);
+    keeper.pause();
+    let question = keeper.compare(None).ask.unwrap();
+    let page = Page { ticket: question.ticket, stands: None, entries: Vec::new(), full: false };
+    let step = keeper.answer(page);
+    assert_eq!((step.deliver, step.seen.lost, step.ask), (vec!['c'], 1, None));
+}
+
+#[test]
 fn a_new_epoch_is_adopted_on_the_servers_word_and_read_from_its_start() {
     let mut keeper = Keeper::default();
     keeper.begin(Some((epoch("a"), 5)));
@@ -202,6 +223,25 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// The number that no event has. A server that knows the channel never lets it through.
 const LIE: u64 = 0;
+
+#[test]
+fn what_came_before_a_message_of_the_present_epoch_is_never_delivered_after_it() {
+    let answer = |question: Option<Question>, stands| Page {
+        ticket: question.unwrap().ticket,
+        stands,
+        entries: Vec::new(),
+        full: false,
+    };
+    let (over, present) = (epoch("e1"), epoch("e2"));
+    let mut keeper = Keeper::default();
+    keeper.begin(Some((epoch("e0"), 0)));
+    let asked = keeper.take(over, 1, "over", 1).ask;
+    keeper.take(over, 2, "over too", 1);
+    let asked = keeper.answer(answer(asked, Some((present, 1)))).ask;
+    keeper.take(present, 2, "present", 1);
+    let step = keeper.answer(answer(asked, None));
+    assert_eq!(step.deliver, ["present"]);
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
