@@ -189,6 +189,41 @@ fn redis_is_away_and_comes_back_empty() {
     here.fence(&channel, &mut [&mut near, &mut late]);
 }
 
+/// The node of the one who comes next finds out at once, the other with its next renewal.
+#[test]
+fn redis_forgets_everything_and_nobody_is_seen_to_go() {
+    let redis = Redis::start();
+    let (here, there) = (node(redis.options()), node(redis.options()));
+    let channel = unique("presence-forgotten");
+    let mut near = here.connect(MAIN);
+    let mut far = [there.connect(MAIN), there.connect(MAIN)];
+    near.join(&channel, "1");
+    far[0].join(&channel, "2");
+    expect_added(&mut near, &channel, "2");
+    far[1].join(&channel, "2");
+    until("the nodes have been there for a while", || {
+        [&here, &there].iter().all(|node| node.handle().uptime() > Duration::from_secs(5))
+    });
+    let _: String = redis.command(&["FLUSHALL"]);
+    let mut third = here.connect(MAIN);
+    assert_eq!(ids(&third.join(&channel, "3")), ["1", "2", "3"]);
+    expect_added(&mut near, &channel, "3");
+    for socket in &mut far {
+        expect_added(socket, &channel, "3");
+    }
+    let incarnations = || {
+        [&here, &there].map(|node| node.handle().membership_counters().unwrap().incarnations.get())
+    };
+    until("both have registered again", || incarnations() == [1, 1]);
+    let [one, other] = &mut far;
+    one.unsubscribe(&channel);
+    other.unsubscribe(&channel);
+    for socket in [&mut near, &mut third] {
+        expect_removed(socket, &channel, "2");
+    }
+    here.fence(&channel, &mut [&mut near, &mut third]);
+}
+
 /// A member who goes while Redis is away is gone when it is back.
 #[test]
 fn who_goes_while_redis_is_away_is_told_of_later() {

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::fut::wrap_future;
-use actix::{ActorFutureExt as _, AsyncContext as _, Context};
+use actix::{ActorFutureExt as _, AsyncContext as _, Context, SpawnHandle};
 
 use super::presence::Presence;
 use super::{ChannelActor, Join, Member};
 use crate::door::Place;
 use crate::membership::mirror::{Difference, Mirror, Received, Reflected};
+use crate::membership::reach::SETTLING;
 use crate::membership::{Enter, Leave, MembershipError, Outcome, Position, Roster, Ticket};
 use crate::protocol::{Frame, UserId};
 use crate::seat::Seat;
@@ -33,6 +34,8 @@ pub(super) struct Entering {
     admitted: Vec<Admitted>,
     /// A roster is asked for, or about to be.
     is_looking: bool,
+    /// Somebody is shown whom only an earlier sequence has told of, until then.
+    settling: Option<SpawnHandle>,
 }
 
 struct Admitted {
@@ -119,6 +122,7 @@ impl ChannelActor {
         if let Received::Now(difference) = received {
             self.tell_difference(&difference);
         }
+        self.settle_later(ctx);
         if is_lost {
             self.look(Duration::ZERO, ctx);
         }
@@ -208,6 +212,33 @@ impl ChannelActor {
         }
     }
 
+    /// Lets those go whom only an earlier sequence has told of, when all nodes have had the time to tell
+    /// of them again.
+    fn settle_later(&mut self, ctx: &mut Context<Self>) {
+        if let Presence::Shared(mirror) = &self.presence
+            && !mirror.is_settled()
+        {
+            let later = ctx.run_later(SETTLING, |channel, ctx| {
+                channel.guarded(|channel| channel.settle(ctx));
+            });
+            if let Some(sooner) = self.entering.settling.replace(later) {
+                ctx.cancel_future(sooner);
+            }
+        }
+    }
+
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        let reach = self.crew.reach();
+        if !reach.is_there() || !reach.settles_in(self.crew.now()).is_zero() {
+            return self.settle_later(ctx);
+        }
+        let Presence::Shared(mirror) = &mut self.presence else {
+            return;
+        };
+        let difference = Difference { went: mirror.settle(), ..Difference::default() };
+        self.tell_difference(&difference);
+    }
+
     /// Asks who is there, after a wait, until there is an answer.
     fn look(&mut self, wait: Duration, ctx: &mut Context<Self>) {
         if !std::mem::replace(&mut self.entering.is_looking, true) {
@@ -250,6 +281,7 @@ impl ChannelActor {
         if !mirror.has_reached(&roster.position) {
             let difference = mirror.replace(roster.position, roster.members);
             self.tell_difference(&difference);
+            self.settle_later(ctx);
         }
         self.let_in();
         let Presence::Shared(mirror) = &self.presence else {

@@ -4,10 +4,14 @@
 //! must be told in the order of the sequence; what stands at or below the position is known already. A
 //! roster and the events come by different ways: what is ahead of the roster is kept until one comes that
 //! it follows on.
+//!
+//! A sequence begins anew when the broker has lost its state. Then nodes say again who is there, one after
+//! another: users of the old sequence stay until all have had the time to ([`Mirror::settle`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use indexmap::IndexMap;
 
 use super::{Admission, Position};
@@ -24,6 +28,8 @@ pub struct Mirror {
     users: IndexMap<UserId, Arc<str>, foldhash::quality::RandomState>,
     /// What does not follow on the position, in its order and of one sequence.
     ahead: VecDeque<(Position, Step)>,
+    /// Users of an earlier sequence whom this one has not told of.
+    fading: HashSet<UserId, foldhash::quality::RandomState>,
 }
 
 /// What an event does to who is there.
@@ -49,9 +55,18 @@ impl Mirror {
     /// Takes a roster in its place, and what is known to follow on it. Returns who came and who went by
     /// it, if there was one before.
     pub fn replace(&mut self, position: Position, roster: Vec<Member>) -> Difference {
-        let had = self.position.replace(position).is_some();
+        let had = self.has_begun();
+        let is_anew = had && !self.is_of(&position);
+        self.position = Some(position);
         let users = roster.into_iter().map(|member| (member.user, member.info)).collect();
         let before = std::mem::replace(&mut self.users, users);
+        let fading = std::mem::take(&mut self.fading);
+        for (user, info) in &before {
+            if !self.users.contains_key(user) && (is_anew || fading.contains(user)) {
+                self.fading.insert(user.clone());
+                self.users.insert(user.clone(), Arc::clone(info));
+            }
+        }
         for (at, step) in std::mem::take(&mut self.ahead) {
             // what does not follow on is kept again
             let _: Reflected = self.reflect(&at, step);
@@ -64,6 +79,17 @@ impl Mirror {
             came: came.map(|(user, info)| member(user, info)).collect(),
             went: before.into_keys().filter(|user| !self.users.contains_key(user)).collect(),
         }
+    }
+
+    /// Tells whether nobody is shown whom only an earlier sequence has told of.
+    pub fn is_settled(&self) -> bool {
+        self.fading.is_empty()
+    }
+
+    /// Lets those go whom only an earlier sequence has told of. Returns them.
+    pub fn settle(&mut self) -> Vec<UserId> {
+        let gone = std::mem::take(&mut self.fading);
+        gone.into_iter().filter(|user| self.users.swap_remove(user).is_some()).collect()
     }
 
     /// Takes what a connection was admitted with. Events up to its position that come later are known then.
@@ -159,8 +185,14 @@ impl Mirror {
         };
         position.serial = at.serial;
         let changed = match step {
-            Step::Joined(Member { user, info }) => self.users.insert(user, info).is_none(),
-            Step::Left(user) => self.users.swap_remove(&user).is_some(),
+            Step::Joined(Member { user, info }) => {
+                self.fading.remove(&user);
+                self.users.insert(user, info).is_none()
+            }
+            Step::Left(user) => {
+                self.fading.remove(&user);
+                self.users.swap_remove(&user).is_some()
+            }
             Step::Nothing => false,
         };
         if changed { Reflected::Changed } else { Reflected::Known }
@@ -233,7 +265,7 @@ mod tests {
         assert_eq!(mirror.left(&other, &named(1).user), Reflected::Lost);
         assert!(!mirror.has_reached(&other));
         let difference = mirror.replace(other.clone(), vec![named(2), named(3)]);
-        assert_eq!(difference, Difference { came: vec![named(3)], went: vec![named(1).user] });
+        assert_eq!(difference, Difference { came: vec![named(3)], went: vec![] });
         assert!(mirror.has_reached(&other));
         let next = |serial| Position { epoch: "f".into(), serial };
         assert_eq!(mirror.pass(&next(11)), Reflected::Lost, "one is missing");
@@ -290,6 +322,26 @@ mod tests {
         // nor does one of another sequence, whichever is the younger
         mirror.replace(Position { epoch: "f".into(), serial: 1 }, vec![]);
         assert!(!mirror.is_whole());
+    }
+
+    #[test]
+    fn users_of_an_earlier_sequence_stay_until_all_had_the_time_to_come_back() {
+        let mut mirror = Mirror::default();
+        mirror.replace(at(9), (1..=5).map(named).collect());
+        let next = |serial| Position { epoch: "f".into(), serial };
+        let difference = mirror.replace(next(1), vec![named(1), named(6)]);
+        assert_eq!(difference, Difference { came: vec![named(6)], went: vec![] });
+        assert_eq!(mirror.joined(&next(2), &named(2)), Reflected::Known, "nobody saw the user go");
+        assert_eq!(mirror.joined(&next(3), &named(3)), Reflected::Known);
+        assert_eq!(mirror.left(&next(4), &named(3).user), Reflected::Changed);
+        // a further roster of the same sequence says no more of the others than the first
+        let difference = mirror.replace(next(7), vec![named(1), named(2)]);
+        assert_eq!(difference, Difference { came: vec![], went: vec![named(6).user] });
+        assert!(!mirror.is_settled());
+        let gone: BTreeSet<_> = mirror.settle().iter().map(ToString::to_string).collect();
+        assert_eq!(gone, ["4", "5"].map(String::from).into());
+        assert_eq!(shown(&mirror), ["1", "2"].map(String::from).into());
+        assert!(mirror.is_settled() && mirror.settle().is_empty());
     }
 
     #[test]
