@@ -1,6 +1,6 @@
 //! Crashes, false deaths and losses of Redis: nobody stays who is gone, nobody goes who is there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_rt::System;
 use micronotifier_actors::membership::redis::Options;
@@ -216,6 +216,39 @@ fn a_join_that_nobody_answers_is_given_up_and_leaves_nothing() {
     until("the wish that was given up left nothing", || {
         rows(&mut redis, &room).users.into_keys().collect::<Vec<_>>() == ["1", "3"]
     });
+}
+
+/// The leases of all have ended when Redis is back, and who looks for the dead may be there first.
+#[test]
+fn nobody_who_lives_is_declared_dead_after_an_outage() {
+    let (_system, server) = (System::new(), Server::start());
+    let slow = Options { reconnect: Duration::from_millis(500), ..options() };
+    let start = || Node::start_with(&server, slow.clone(), None);
+    let (here, there, crashed) = (start(), start(), start());
+    let room = key("presence-room");
+    for (node, user) in [(&here, "1"), (&there, "2"), (&crashed, "3")] {
+        node.join(&room, user);
+    }
+    drop(crashed);
+    let mut redis = server.connection();
+    for node in [&here, &there] {
+        node.lead_to(None);
+    }
+    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").exec(&mut redis).unwrap();
+    for node in [&here, &there] {
+        node.wait_for(&MembershipEvent::Reachable(false));
+    }
+    let cut = Instant::now();
+    until("the leases have ended", || cut.elapsed() > slow.lease);
+    for node in [&here, &there] {
+        node.lead_to(Some(&server));
+    }
+    until("the crashed node is cleared", || {
+        rows(&mut redis, &room).users.into_keys().collect::<Vec<_>>() == ["1", "2"]
+    });
+    for node in [&here, &there] {
+        assert_eq!(node.membership.counters().incarnations.get(), 0);
+    }
 }
 
 #[test]

@@ -53,6 +53,17 @@ pub(super) struct Renewed {
     pub(super) connections: Vec<(String, u64)>,
 }
 
+/// Dead nodes were looked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Swept {
+    /// When, in milliseconds by the clock of Redis.
+    pub(super) at: u64,
+    /// How many were declared dead.
+    pub(super) declared: u64,
+    /// The one that is to be cleared.
+    pub(super) claimed: Option<String>,
+}
+
 /// Reads the answer of `lua/member.lua`.
 pub(super) fn member_set(answer: Value) -> RedisResult<Answer<MemberSet>> {
     done(answer, |mut parts| {
@@ -75,10 +86,11 @@ pub(super) fn renewed(answer: Value) -> RedisResult<Answer<Renewed>> {
     done(answer, |mut parts| Ok(Renewed { run: parts.next()?, connections: parts.next()? }))
 }
 
-/// Reads the answer of `lua/sweep.lua`: how many were declared dead, and who is claimed.
-pub(super) fn swept(answer: Value) -> RedisResult<(u64, Option<String>)> {
+/// Reads the answer of `lua/sweep.lua`.
+pub(super) fn swept(answer: Value) -> RedisResult<Swept> {
     let mut parts = Parts(from_redis_value::<Vec<Value>>(answer)?.into_iter());
-    Ok((parts.next()?, parts.0.next().map(from_redis_value).transpose()?))
+    let (at, declared) = (parts.next()?, parts.next()?);
+    Ok(Swept { at, declared, claimed: parts.0.next().map(from_redis_value).transpose()? })
 }
 
 /// Reads the answer of `lua/roster.lua`.

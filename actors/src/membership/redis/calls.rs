@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use redis::{Cmd, Script};
 
+use super::Options;
+use super::reaper::Looks;
 use super::row::Said;
 use crate::channel::Member;
 use crate::membership::Announcer;
@@ -221,9 +223,13 @@ impl Calls {
     }
 
     /// Finds the dead and claims one. See `lua/sweep.lua`.
-    pub(super) fn sweep(&self, claim: Duration) -> Cmd {
+    pub(super) fn sweep(&self, looks: &Looks, options: &Options) -> Cmd {
         let mut call = self.sweep.call(&[self.keys.nodes(), self.keys.dead()]);
-        call.arg(milliseconds(claim));
+        call.arg(milliseconds(options.claim))
+            .arg(looks.first)
+            .arg(looks.last)
+            .arg(milliseconds(options.longest_look_away()))
+            .arg(milliseconds(options.least_look()));
         call
     }
 
@@ -314,6 +320,6 @@ fn fresh_epoch() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
-fn milliseconds(time: Duration) -> u64 {
+pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
