@@ -19,10 +19,11 @@ const PAGE: usize = 1000;
 type Answer<T> = oneshot::Sender<Result<T, MembershipError>>;
 
 impl Keeper {
-    /// Asks beside the actor. Without a connection the answer is there at once.
+    /// Asks beside the actor, until there is an answer or nobody waits for it any more. Without a
+    /// connection the answer is there at once.
     fn ask<T, F>(
         &self,
-        answer: Answer<T>,
+        mut answer: Answer<T>,
         ctx: &mut Context<Self>,
         question: impl FnOnce(Client) -> F,
     ) where
@@ -35,7 +36,11 @@ impl Keeper {
         };
         let asked = question(client);
         ctx.spawn(wrap_future(async move {
-            answer.send(asked.await).unwrap_or_default();
+            let found = tokio::select! {
+                found = asked => found,
+                () = answer.closed() => return,
+            };
+            answer.send(found).unwrap_or_default();
         }));
     }
 }
