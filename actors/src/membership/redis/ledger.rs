@@ -166,7 +166,40 @@ impl Ledger {
                 given_up.push((key, ticket));
             }
         }
+        if !given_up.is_empty() {
+            self.prune();
+        }
         given_up
+    }
+
+    /// Forgets what waits in vain to be said: nothing hands it out while the broker is away.
+    fn prune(&mut self) {
+        for slot in std::mem::take(&mut self.due) {
+            if self.is_due(&slot) {
+                self.due.push_back(slot);
+                continue;
+            }
+            match &slot {
+                Slot::Member(key, user) => {
+                    if let Some(row) = self.row(key, user) {
+                        row.queued = false;
+                    }
+                }
+                Slot::Count(key) => {
+                    if let Some(row) = self.counts.get_mut(key) {
+                        row.queued = false;
+                    }
+                }
+            }
+            self.drop_if_over(&slot);
+        }
+    }
+
+    fn is_due(&mut self, slot: &Slot) -> bool {
+        match slot {
+            Slot::Member(key, user) => self.row(key, user).is_some_and(|row| row.is_due()),
+            Slot::Count(key) => self.counts.get(key).is_some_and(CountRow::is_due),
+        }
     }
 
     /// Takes that nobody knows what became of all that is under way.

@@ -77,6 +77,22 @@ fn a_wish_is_given_up_after_a_while_and_a_late_leave_does_no_harm() {
 }
 
 #[test]
+fn wishes_that_come_and_go_while_nobody_listens_leave_nothing() {
+    let mut ledger = Ledger::default();
+    let at = |seconds| Moment::since_start(Duration::from_secs(seconds));
+    for number in 0..100 {
+        let of = u8::try_from(number).unwrap();
+        ledger.enter(enter(of % 10, of, number, 2), at(number));
+        ledger.give_up(at(number), Duration::from_secs(4));
+        assert!(ledger.due.len() <= 4, "{}", ledger.due.len());
+    }
+    ledger.count(key(1), 1);
+    ledger.give_up(at(200), Duration::from_secs(4));
+    assert!(ledger.members.is_empty() && ledger.patience.is_empty());
+    assert_eq!(ledger.take(9), [(Slot::Count(key(1)), Saying::Count(1))]);
+}
+
+#[test]
 fn counts_wait_unless_they_occupy_or_vacate() {
     let mut ledger = Ledger::default();
     ledger.count(key(1), 1);
