@@ -307,6 +307,27 @@ fn join_among(socket: &mut Socket, channel: &str, user: &str) -> Value {
     }
 }
 
+/// The last event of a channel is missed by comparison alone, and it follows on what is known.
+#[test]
+fn a_lost_coming_after_which_nothing_comes_is_told_all_the_same() {
+    let redis = Redis::start();
+    let proxy = Proxy::start(redis.port());
+    let (mut forgetful, mut other) = (proxy.options(), redis.options());
+    forgetful.repair_events = 0;
+    other.repair_events = 0;
+    let (here, there) = (node(forgetful), node(other));
+    let channel = unique("presence-last");
+    let mut near = here.connect(MAIN);
+    near.join(&channel, "1");
+    near.expect_silence();
+    proxy.drop_next(1);
+    let mut far = there.connect(MAIN);
+    far.join(&channel, "2");
+    near.stream.wait_at_most(Duration::from_secs(10));
+    expect_added(&mut near, &channel, "2");
+    here.fence(&channel, &mut [&mut near, &mut far]);
+}
+
 /// What is lost for good is noticed, and the whole roster tells what it was.
 #[test]
 fn a_lost_coming_is_told_all_the_same() {

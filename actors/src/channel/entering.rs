@@ -166,6 +166,11 @@ impl ChannelActor {
         self.reflect(|mirror| mirror.pass(at), None, ctx);
     }
 
+    /// Takes that events up to here are lost.
+    pub(super) fn missed(&mut self, at: &Position, ctx: &mut Context<Self>) {
+        self.reflect(|mirror| mirror.miss(at), None, ctx);
+    }
+
     fn reflect(
         &mut self,
         change: impl FnOnce(&mut Mirror) -> Reflected,

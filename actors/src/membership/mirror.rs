@@ -38,6 +38,8 @@ enum Step {
     Joined(Member),
     Left(UserId),
     Nothing,
+    /// What it does is not known.
+    Missing,
 }
 
 /// What an event meant for a mirror.
@@ -152,6 +154,11 @@ impl Mirror {
         self.reflect(at, Step::Nothing)
     }
 
+    /// Takes that events up to here are lost: only a roster may have what they did.
+    pub fn miss(&mut self, at: &Position) -> Reflected {
+        self.reflect(at, Step::Missing)
+    }
+
     /// Returns the users with what is told of them.
     pub fn members(&self) -> impl Iterator<Item = (&UserId, &str)> + Clone {
         self.users.iter().map(|(user, info)| (user, &**info))
@@ -177,7 +184,8 @@ impl Mirror {
             return Reflected::Known;
         }
         let position = self.position.as_mut().filter(|position| {
-            position.epoch == at.epoch && position.serial.checked_add(1) == Some(at.serial)
+            let follows = position.serial.checked_add(1) == Some(at.serial);
+            follows && position.epoch == at.epoch && !matches!(step, Step::Missing)
         });
         let Some(position) = position else {
             self.keep(at.clone(), step);
@@ -193,7 +201,7 @@ impl Mirror {
                 self.fading.remove(&user);
                 self.users.swap_remove(&user).is_some()
             }
-            Step::Nothing => false,
+            Step::Nothing | Step::Missing => false,
         };
         if changed { Reflected::Changed } else { Reflected::Known }
     }
@@ -315,9 +323,20 @@ mod tests {
         let came = vec![named(8), named(9)];
         assert_eq!(difference, Difference { came, went: vec![named(2).user] });
         assert!(mirror.is_whole());
+        // what is lost is not passed over, even if it follows on
+        assert_eq!(mirror.miss(&at(10)), Reflected::Lost);
+        mirror.replace(at(9), vec![named(4), named(8), named(9)]);
+        assert!(!mirror.is_whole());
+        mirror.look();
+        mirror.replace(at(10), vec![named(4), named(8)]);
+        assert_eq!(mirror.miss(&at(10)), Reflected::Known);
+        assert!(mirror.is_whole());
         // a roster that is too old for what has come since does not do
         mirror.pass(&at(12));
-        mirror.replace(at(10), vec![]);
+        mirror.replace(at(11), vec![]);
+        assert!(mirror.is_whole() && mirror.has_reached(&at(12)));
+        mirror.pass(&at(15));
+        mirror.replace(at(13), vec![]);
         assert!(!mirror.is_whole());
         // nor does one of another sequence, whichever is the younger
         mirror.replace(Position { epoch: "f".into(), serial: 1 }, vec![]);
