@@ -148,6 +148,25 @@ fn a_node_that_was_declared_dead_registers_again_under_a_new_name() {
     assert_eq!(again, 2);
 }
 
+/// They are those of the new name at once, and not of both until the old one is cleared.
+#[test]
+fn connections_are_counted_once_under_a_new_name() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start(&server);
+    let app = AppId::new("app");
+    node.handle.report_connections(vec![(app.clone(), 5)]);
+    node.wait_for(&MembershipEvent::Connections(vec![(app.clone(), 5)]));
+    // declared dead, and claimed by a reaper that does nothing for a long time
+    let old = living(&mut redis).pop_first().unwrap();
+    let _: () = redis.hdel("mn:{0}:nodes", &old).unwrap();
+    let _: () = redis.hset("mn:{0}:dead", &old, i64::MAX / 1_000_000).unwrap();
+    until("it has a new name", || living(&mut redis).len() == 1);
+    node.handle.report_connections(vec![(app.clone(), 6)]);
+    node.wait_for(&MembershipEvent::Connections(vec![(app, 6)]));
+    assert_eq!(redis.hget::<_, _, u64>("mn:{0}:q", "app").unwrap(), 6);
+}
+
 #[test]
 fn flushall_heals() {
     let (system, server) = (System::new(), Server::start());

@@ -96,15 +96,17 @@ impl Calls {
         );
         let count = concat!(include_str!("lua/rows.lua"), include_str!("lua/count.lua"));
         let roster = concat!(include_str!("lua/rows.lua"), include_str!("lua/roster.lua"));
+        let renew = concat!(include_str!("lua/connections.lua"), include_str!("lua/renew.lua"));
+        let forget = concat!(include_str!("lua/connections.lua"), include_str!("lua/forget.lua"));
         Self {
             keys,
             history,
             member: Lua::new(member),
             count: Lua::new(count),
-            renew: Lua::new(include_str!("lua/renew.lua")),
+            renew: Lua::new(renew),
             retire: Lua::new(include_str!("lua/retire.lua")),
             sweep: Lua::new(include_str!("lua/sweep.lua")),
-            forget: Lua::new(include_str!("lua/forget.lua")),
+            forget: Lua::new(forget),
             roster: Lua::new(roster),
         }
     }
@@ -193,12 +195,14 @@ impl Calls {
         call
     }
 
-    /// Starts (`new`) or renews a lease. See `lua/renew.lua`.
+    /// Starts (`new`) or renews a lease; `former` is an earlier name whose connections are over. See
+    /// `lua/renew.lua`.
     pub(super) fn renew<'a>(
         &self,
         (incarnation, generation): (&str, u64),
         lease: Duration,
         new: bool,
+        former: Option<&str>,
         connections: impl Iterator<Item = (&'a AppId, &'a u64)>,
     ) -> Cmd {
         let keys = &self.keys;
@@ -207,6 +211,7 @@ impl Calls {
             keys.dead(),
             keys.connections(),
             keys.connections_of(incarnation),
+            keys.connections_of(former.unwrap_or(incarnation)),
         ]);
         call.arg(incarnation).arg(generation).arg(milliseconds(lease)).arg(u8::from(new));
         for (app, count) in connections {

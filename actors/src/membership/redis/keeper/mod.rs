@@ -48,6 +48,8 @@ pub(super) struct Keeper {
     /// Its number: scripts refuse what an older one still has under way.
     generation: u64,
     incarnation: Arc<str>,
+    /// The one before it, until Redis has heard that its connections are this one's.
+    last: Option<Arc<str>>,
     standing: Standing,
     /// A renewal is under way.
     renewing: bool,
@@ -79,6 +81,7 @@ impl Keeper {
     pub(super) fn new(task: Arc<Task>) -> Self {
         Self {
             incarnation: new_incarnation(&task.options.node),
+            last: None,
             task,
             clock: Clock::start(),
             ledger: Ledger::default(),
@@ -166,7 +169,8 @@ impl Keeper {
         let new = self.standing == Standing::New;
         let writer = (&*self.incarnation, self.generation);
         let lease = self.task.options.lease;
-        let renewal = self.task.calls.renew(writer, lease, new, self.connections.iter());
+        let (last, connections) = (self.last.as_deref(), self.connections.iter());
+        let renewal = self.task.calls.renew(writer, lease, new, last, connections);
         let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
         let renewed = wrap_future(async move { client.ask::<Value>(renewal).await });
         ctx.spawn(renewed.map(move |answer, keeper: &mut Self, ctx| {
@@ -190,6 +194,7 @@ impl Keeper {
                     return self.begin_anew(ctx);
                 }
                 self.standing = Standing::Alive;
+                self.last = None;
                 self.failures = 0;
                 self.set_reachable(true);
                 let named = |(app, count): (String, u64)| (AppId::new(&app), count);
@@ -212,6 +217,7 @@ impl Keeper {
             return;
         }
         self.task.counters.incarnations.add(1);
+        self.last = Some(Arc::clone(&self.incarnation));
         self.incarnation = new_incarnation(&self.task.options.node);
         log::warn!(incarnation:% = self.incarnation; "membership: all is registered again");
         self.standing = Standing::New;
