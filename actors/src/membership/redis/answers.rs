@@ -103,8 +103,10 @@ pub(super) fn roster(answer: Value) -> RedisResult<Roster> {
 
 /// Reads members. A user whom no node of ours can have written is left out.
 fn members(answer: Value) -> RedisResult<Vec<Member>> {
-    let rows: Vec<(String, String)> = from_redis_value(answer)?;
-    let member = |(user, info): (String, String)| Member::parse(&user, &info);
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = from_redis_value(answer)?;
+    let member = |(user, info): (Vec<u8>, Vec<u8>)| {
+        Member::parse(std::str::from_utf8(&user).ok()?, std::str::from_utf8(&info).ok()?)
+    };
     Ok(rows.into_iter().filter_map(member).collect())
 }
 
@@ -166,7 +168,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_whole() {
-        let roster = Value::Array(vec![text("é|:"), text("{}"), text(""), text("{}")]);
+        let odd = || Value::BulkString(vec![0xff]);
+        let strange = [text(""), text("{}"), odd(), text("{}"), text("u"), odd()];
+        let roster = Value::Array([text("é|:"), text("{}")].into_iter().chain(strange).collect());
         let parts = [1, 1, 3, 2, 1_700_000_000_000_000].map(Value::Int);
         let mut answer = vec![text("ok")];
         answer.extend(parts);

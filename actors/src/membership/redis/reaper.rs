@@ -153,7 +153,7 @@ async fn leave(
         let pages: Vec<Cmd> = unread.iter().map(page).collect();
         let (mut users, mut rest) = (Vec::new(), Vec::new());
         for ((key, _), page) in unread.into_iter().zip(client.send(&pages).await?) {
-            let (next, rows): (u64, Vec<(String, Value)>) = redis::from_redis_value(page?)?;
+            let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = redis::from_redis_value(page?)?;
             users.extend(rows.iter().filter_map(|(row, _)| Some((key, user_of(row, dead)?))));
             rest.extend((next != 0).then_some((key, next)));
         }
@@ -193,7 +193,7 @@ fn leaving(task: &Task, dead: &str, key: &ChannelKey, user: &UserId) -> Cmd {
 }
 
 /// Returns the user of a row of this incarnation.
-fn user_of(row: &str, incarnation: &str) -> Option<UserId> {
-    let user = row.strip_prefix(incarnation)?.strip_prefix('|')?;
+fn user_of(row: &[u8], incarnation: &str) -> Option<UserId> {
+    let user = std::str::from_utf8(row).ok()?.strip_prefix(incarnation)?.strip_prefix('|')?;
     UserId::member(user).ok()
 }
