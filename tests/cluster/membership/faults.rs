@@ -8,7 +8,7 @@ use micronotifier_actors::membership::{MembershipError, MembershipEvent, Outcome
 use micronotifier_actors::protocol::AppId;
 use redis::Commands as _;
 
-use super::node::{Node, Topic, key, options, present};
+use super::node::{Node, Topic, key, member, options, present};
 use super::rows::{Rows, lasting_keys, living, rows};
 use super::server::{Server, until};
 
@@ -268,6 +268,27 @@ fn nobody_who_lives_is_declared_dead_after_an_outage() {
     for node in [&here, &there] {
         assert_eq!(node.membership.counters().incarnations.get(), 0);
     }
+}
+
+#[test]
+fn keys_that_hold_something_else_cost_their_own_channel_and_no_other() {
+    let (system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start(&server);
+    let (bad, room) = (key("presence-bad"), key("presence-room"));
+    let _: () = redis.set("mn:{0}:w:3:app:presence-bad", "x").unwrap();
+    let wish = node.wish(&bad, "1", 100);
+    node.join(&room, "1");
+    // what no node wrote is left out of answers
+    let _: () = redis.hset("mn:{0}:i:3:app:presence-room", b"\xff", "{}").unwrap();
+    let _: () = redis.hset("mn:{0}:l:app", b"\xff", 1).unwrap();
+    let _: () = redis.hset("mn:{0}:l:app", "news", "x").unwrap();
+    let roster = system.block_on(node.handle.members(room.clone())).unwrap();
+    assert_eq!(roster.members, [member("1")]);
+    let listed = system.block_on(node.handle.occupied(AppId::new("app"), "", false)).unwrap();
+    assert_eq!(listed.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [room.channel]);
+    let _: () = redis.del("mn:{0}:w:3:app:presence-bad").unwrap();
+    assert!(matches!(node.answer(wish), Outcome::Admitted(_)));
 }
 
 #[test]
