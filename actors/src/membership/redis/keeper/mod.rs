@@ -176,15 +176,22 @@ impl Keeper {
         let (last, connections) = (self.last.as_deref(), self.connections.iter());
         let renewal = self.task.calls.renew(writer, lease, new, last, connections);
         let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
+        let told = self.connections.clone();
         let renewed = wrap_future(async move { client.ask::<Value>(renewal).await });
         ctx.spawn(renewed.map(move |answer, keeper: &mut Self, ctx| {
             if keeper.generation == generation && keeper.incarnation == incarnation {
-                keeper.guarded(ctx, |keeper, ctx| keeper.renewed(answer, ctx));
+                keeper.guarded(ctx, |keeper, ctx| keeper.renewed(answer, &told, ctx));
             }
         }));
     }
 
-    fn renewed(&mut self, answer: RedisResult<Value>, ctx: &mut Context<Self>) {
+    /// Takes the answer to a renewal that has told these connections.
+    fn renewed(
+        &mut self,
+        answer: RedisResult<Value>,
+        told: &HashMap<AppId, u64>,
+        ctx: &mut Context<Self>,
+    ) {
         if self.client.is_none() || self.standing == Standing::Retired {
             return;
         }
@@ -201,8 +208,12 @@ impl Keeper {
                 self.last = None;
                 self.failures = 0;
                 self.set_reachable(true);
-                let named = |(app, count): (String, u64)| (AppId::new(&app), count);
-                let connections = renewed.connections.into_iter().map(named).collect();
+                let elsewhere = |(app, all): (String, u64)| {
+                    let app = AppId::new(&app);
+                    let here = told.get(&app).copied().unwrap_or_default();
+                    (app, all.saturating_sub(here))
+                };
+                let connections = renewed.connections.into_iter().map(elsewhere).collect();
                 self.emit(MembershipEvent::Connections(connections));
                 self.speak(ctx);
             }
