@@ -168,7 +168,6 @@ impl NodeHandle {
     /// Tells the other nodes how many connections each application has here. To be called by a clock.
     pub fn report_connections(&self, connections: Vec<(AppId, u64)>) {
         if let Some(membership) = self.shared.crew.membership() {
-            self.shared.crew.elsewhere().tell(&connections);
             membership.report_connections(connections);
         }
     }

@@ -95,7 +95,7 @@ impl Shared {
             MembershipEvent::Reachable(is_there) => {
                 self.crew.reach().set(is_there, self.crew.now());
             }
-            MembershipEvent::Connections(all) => self.crew.elsewhere().hear(&all),
+            MembershipEvent::Connections(told) => self.crew.elsewhere().hear(&told),
             MembershipEvent::Occupied { .. } | MembershipEvent::Vacated { .. } => {}
         }
     }

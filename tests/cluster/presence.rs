@@ -22,6 +22,38 @@ fn expect_removed(socket: &mut Socket, channel: &str, user: &str) {
     }));
 }
 
+/// Two nodes, and a member of one channel on each.
+struct Pair {
+    here: TestNode,
+    there: TestNode,
+    channel: String,
+    near: Socket,
+    far: Socket,
+}
+
+impl Pair {
+    /// The near one is `1` and has been told of the far one, who is `2`.
+    fn start(redis: &Redis, name: &str) -> Self {
+        let (here, there) = (node(redis.options()), node(redis.options()));
+        let channel = unique(name);
+        let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
+        assert_eq!(ids(&near.join(&channel, "1")), ["1"]);
+        assert_eq!(ids(&far.join(&channel, "2")), ["1", "2"]);
+        expect_added(&mut near, &channel, "2");
+        Self { here, there, channel, near, far }
+    }
+}
+
+/// Waits until both know that Redis is away.
+fn wait_for_outage(nodes: [&TestNode; 2]) {
+    let is_there = |node: &TestNode| node.handle().membership().unwrap().is_there();
+    until("the nodes know", || !nodes.into_iter().any(is_there));
+}
+
+fn wait_for_whole(nodes: [&TestNode; 2]) {
+    until("the nodes are whole", || nodes.into_iter().all(is_whole));
+}
+
 /// Returns the ids of a snapshot in order.
 fn ids(snapshot: &Value) -> Vec<String> {
     let ids = snapshot["ids"].as_array().unwrap();
@@ -34,12 +66,8 @@ fn ids(snapshot: &Value) -> Vec<String> {
 #[test]
 fn members_of_both_nodes_see_each_other_and_each_change_once() {
     let redis = Redis::start();
-    let (here, there) = (node(redis.options()), node(redis.options()));
-    let channel = unique("presence-both");
-    let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
-    assert_eq!(ids(&near.join(&channel, "1")), ["1"]);
-    assert_eq!(ids(&far.join(&channel, "2")), ["1", "2"]);
-    expect_added(&mut near, &channel, "2");
+    let Pair { here, there: _there, channel, mut near, mut far } =
+        Pair::start(&redis, "presence-both");
     let mut third = here.connect(MAIN);
     assert_eq!(ids(&third.join(&channel, "3")), ["1", "2", "3"]);
     expect_added(&mut near, &channel, "3");
@@ -143,34 +171,18 @@ fn members_of_a_killed_node_are_gone_within_the_bound() {
 #[test]
 fn members_of_a_node_that_ends_are_gone_at_once() {
     let redis = Redis::start();
-    let (here, there) = (node(redis.options()), node(redis.options()));
-    let channel = unique("presence-ends");
-    let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
-    near.join(&channel, "1");
-    far.join(&channel, "2");
-    expect_added(&mut near, &channel, "2");
+    let Pair { here, there, channel, mut near, far: _far } = Pair::start(&redis, "presence-ends");
     drop(there);
     expect_removed(&mut near, &channel, "2");
     here.fence(&channel, &mut [&mut near]);
 }
 
-fn wait_for_whole(nodes: &[&TestNode]) {
-    until("the nodes are whole", || nodes.iter().all(|node| is_whole(node)));
-}
-
 #[test]
 fn redis_is_away_and_comes_back_empty() {
     let mut redis = Redis::start();
-    let (here, there) = (node(redis.options()), node(redis.options()));
-    let channel = unique("presence-away");
-    let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
-    near.join(&channel, "1");
-    far.join(&channel, "2");
-    expect_added(&mut near, &channel, "2");
+    let Pair { here, there, channel, mut near, mut far } = Pair::start(&redis, "presence-away");
     redis.kill();
-    until("the nodes know", || {
-        [&here, &there].iter().all(|node| !node.handle().membership().unwrap().is_there())
-    });
+    wait_for_outage([&here, &there]);
     let mut late = here.connect(MAIN);
     late.ask_join(&channel, r#"{"user_id":"3"}"#);
     late.expect_refused(&channel, "ServerError", 503);
@@ -178,7 +190,7 @@ fn redis_is_away_and_comes_back_empty() {
     gone.ask_join(&channel, r#"{"user_id":"4"}"#);
     gone.cut();
     redis.restart();
-    wait_for_whole(&[&here, &there]);
+    wait_for_whole([&here, &there]);
     assert_eq!(ids(&late.join(&channel, "3")), ["1", "2", "3"]);
     // nobody was seen to go who was there all the time
     expect_added(&mut near, &channel, "3");
@@ -189,24 +201,47 @@ fn redis_is_away_and_comes_back_empty() {
     here.fence(&channel, &mut [&mut near, &mut late]);
 }
 
+/// The node of the one who comes next finds out at once, the other with its next renewal.
+#[test]
+fn redis_forgets_everything_and_nobody_is_seen_to_go() {
+    let redis = Redis::start();
+    let Pair { here, there, channel, mut near, far } = Pair::start(&redis, "presence-forgotten");
+    let mut far = [far, there.connect(MAIN)];
+    far[1].join(&channel, "2");
+    until("the nodes have been there for a while", || {
+        [&here, &there].iter().all(|node| node.handle().uptime() > Duration::from_secs(5))
+    });
+    let _: String = redis.command(&["FLUSHALL"]);
+    let mut third = here.connect(MAIN);
+    assert_eq!(ids(&third.join(&channel, "3")), ["1", "2", "3"]);
+    expect_added(&mut near, &channel, "3");
+    for socket in &mut far {
+        expect_added(socket, &channel, "3");
+    }
+    let incarnations = || {
+        [&here, &there].map(|node| node.handle().membership_counters().unwrap().incarnations.get())
+    };
+    until("both have registered again", || incarnations() == [1, 1]);
+    let [one, other] = &mut far;
+    one.unsubscribe(&channel);
+    other.unsubscribe(&channel);
+    for socket in [&mut near, &mut third] {
+        expect_removed(socket, &channel, "2");
+    }
+    here.fence(&channel, &mut [&mut near, &mut third]);
+}
+
 /// A member who goes while Redis is away is gone when it is back.
 #[test]
 fn who_goes_while_redis_is_away_is_told_of_later() {
     let mut redis = Redis::start();
-    let (here, there) = (node(redis.options()), node(redis.options()));
-    let channel = unique("presence-went");
-    let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
-    near.join(&channel, "1");
-    far.join(&channel, "2");
-    expect_added(&mut near, &channel, "2");
+    let Pair { here, there, channel, mut near, far } = Pair::start(&redis, "presence-went");
     redis.kill();
-    until("the nodes know", || {
-        [&here, &there].iter().all(|node| !node.handle().membership().unwrap().is_there())
-    });
+    wait_for_outage([&here, &there]);
     far.close();
     redis.restart();
     expect_removed(&mut near, &channel, "2");
-    wait_for_whole(&[&here, &there]);
+    wait_for_whole([&here, &there]);
     here.fence(&channel, &mut [&mut near]);
 }
 
@@ -270,6 +305,27 @@ fn join_among(socket: &mut Socket, channel: &str, user: &str) -> Value {
             other => panic!("{other} while joining: {frame}"),
         }
     }
+}
+
+/// The last event of a channel is missed by comparison alone, and it follows on what is known.
+#[test]
+fn a_lost_coming_after_which_nothing_comes_is_told_all_the_same() {
+    let redis = Redis::start();
+    let proxy = Proxy::start(redis.port());
+    let (mut forgetful, mut other) = (proxy.options(), redis.options());
+    forgetful.repair_events = 0;
+    other.repair_events = 0;
+    let (here, there) = (node(forgetful), node(other));
+    let channel = unique("presence-last");
+    let mut near = here.connect(MAIN);
+    near.join(&channel, "1");
+    near.expect_silence();
+    proxy.drop_next(1);
+    let mut far = there.connect(MAIN);
+    far.join(&channel, "2");
+    near.stream.wait_at_most(Duration::from_secs(10));
+    expect_added(&mut near, &channel, "2");
+    here.fence(&channel, &mut [&mut near, &mut far]);
 }
 
 /// What is lost for good is noticed, and the whole roster tells what it was.

@@ -134,12 +134,6 @@ fn subscriptions_taken_back_at_once_leave_nothing_unanswered() {
     let (here, _) = nodes();
     let channel = unique("back");
     let mut socket = here.connect(MAIN);
-    for index in 0..100 {
-        let name = format!("{channel}-{index}");
-        socket.ask_subscribe(&json!({ "channel": name }));
-        socket.unsubscribe(&name);
-    }
-    socket.ask_subscribe(&json!({ "channel": channel }));
-    while socket.expect_event("pusher_internal:subscription_succeeded")["channel"] != channel {}
+    socket.subscribe_among_taken_back(&channel);
     here.fence(&channel, &mut [&mut socket]);
 }

@@ -55,6 +55,8 @@ pub enum Relayed {
     Counted(Counts),
     /// Nothing that is to be told, but it has its place in the channel's sequence.
     Nothing,
+    /// What stood here or before cannot be told: whoever counts by positions is to ask.
+    Missing,
 }
 
 impl std::fmt::Debug for Relayed {
@@ -67,6 +69,7 @@ impl std::fmt::Debug for Relayed {
             Self::Left(_) => "Left",
             Self::Counted(_) => "Counted",
             Self::Nothing => "Nothing",
+            Self::Missing => "Missing",
         })
     }
 }

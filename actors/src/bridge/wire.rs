@@ -174,6 +174,7 @@ impl Wire {
                 envelope.t = Some(counts.at);
             }
             Relayed::Nothing => envelope.k = Cow::Borrowed("nothing"),
+            Relayed::Missing => envelope.k = Cow::Borrowed("missing"),
         }
         let text = serde_json::to_string(&envelope).map_err(|_| WireError::Malformed)?;
         let text = self.signed(text);
@@ -185,7 +186,7 @@ impl Wire {
     fn announce(&self, key: &ChannelKey, body: &Relayed) -> String {
         self.write(key, body, false).unwrap_or_else(|error| {
             log::warn!("who came or went cannot be told to other nodes: {error}");
-            self.write(key, &Relayed::Nothing, false).unwrap_or_default()
+            self.write(key, &Relayed::Missing, false).unwrap_or_default()
         })
     }
 
@@ -298,6 +299,7 @@ fn body_of(envelope: Envelope<'_>) -> Result<Relayed, WireError> {
             Ok(Relayed::Counted(Counts { subscriptions, at, users: 0 }))
         }
         "nothing" => Ok(Relayed::Nothing),
+        "missing" => Ok(Relayed::Missing),
         _ => Err(WireError::Unknown),
     }
 }
@@ -364,6 +366,7 @@ mod tests {
             (Relayed::Left(user), false),
             (Relayed::Counted(counts), true),
             (Relayed::Nothing, false),
+            (Relayed::Missing, false),
         ] {
             let text = wire.write(&key(), &body, delivered).unwrap();
             let told = wire.read(&key(), &text).unwrap();
@@ -371,6 +374,15 @@ mod tests {
             // what is written of it again is the same
             assert_eq!(wire.write(&key(), &told.body, delivered).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_user_who_is_too_large_to_be_told_is_missing() {
+        let wire = Wire::new("n1", "secret");
+        let info = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_BYTES));
+        let member = Member { user: UserId::member("u").unwrap(), info: info.into() };
+        let told = wire.read(&key(), &wire.joined(&key(), &member)).unwrap();
+        assert!(matches!(told.body, Relayed::Missing));
     }
 
     #[test]

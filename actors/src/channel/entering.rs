@@ -4,17 +4,18 @@
 //! A join is asked (`Enter`), admitted at a position of the channel's sequence, and taken in when the
 //! mirror has reached that position: so whoever is told who is there hears of every later change once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix::fut::wrap_future;
-use actix::{ActorFutureExt as _, AsyncContext as _, Context};
+use actix::{ActorFutureExt as _, AsyncContext as _, Context, SpawnHandle};
 
 use super::presence::Presence;
 use super::{ChannelActor, Join, Member};
 use crate::door::Place;
 use crate::membership::mirror::{Difference, Mirror, Received, Reflected};
-use crate::membership::{Enter, Leave, Outcome, Position, Roster, Ticket};
+use crate::membership::reach::SETTLING;
+use crate::membership::{Enter, Leave, MembershipError, Outcome, Position, Roster, Ticket};
 use crate::protocol::{Frame, UserId};
 use crate::seat::Seat;
 use crate::session::effect::JoinRefusal;
@@ -29,10 +30,12 @@ pub(super) struct Entering {
     wishes: u64,
     /// The membership has not answered yet.
     asked: BTreeMap<u64, Join>,
-    /// They wait until the mirror is as far; those of lower positions first.
-    admitted: VecDeque<Admitted>,
-    /// A roster is asked for.
+    /// They wait until the mirror is as far.
+    admitted: Vec<Admitted>,
+    /// A roster is asked for, or about to be.
     is_looking: bool,
+    /// Somebody is shown whom only an earlier sequence has told of, until then.
+    settling: Option<SpawnHandle>,
 }
 
 struct Admitted {
@@ -55,23 +58,20 @@ impl Entering {
     /// Takes out those that fit, with the numbers of their wishes.
     pub(super) fn take(&mut self, fits: impl Fn(&Join) -> bool) -> Vec<(u64, Join)> {
         let mut taken: Vec<_> = self.asked.extract_if(.., |_, join| fits(join)).collect();
-        let (out, stay) =
-            std::mem::take(&mut self.admitted).into_iter().partition(|entry| fits(&entry.join));
-        self.admitted = stay;
-        let out: VecDeque<Admitted> = out;
-        taken.extend(out.into_iter().map(|Admitted { number, join, .. }| (number, join)));
+        let admitted = self.admitted.extract_if(.., |entry| fits(&entry.join));
+        taken.extend(admitted.map(|Admitted { number, join, .. }| (number, join)));
         taken
     }
 
-    /// Takes out whom the mirror is far enough for.
+    /// Takes out whom the mirror is far enough for. Where the sequence began anew meanwhile, whoever is
+    /// shown is in.
     fn reached(&mut self, mirror: &Mirror) -> Vec<(u64, Join)> {
-        let mut reached = Vec::new();
-        while let Some(Admitted { number, join, .. }) =
-            self.admitted.pop_front_if(|entry| mirror.has_reached(&entry.position))
-        {
-            reached.push((number, join));
-        }
-        reached
+        let is_shown =
+            |join: &Join| join.member.as_ref().is_some_and(|member| mirror.shows(&member.user));
+        let reached = self.admitted.extract_if(.., |Admitted { position, join, .. }| {
+            mirror.has_reached(position) || (!mirror.is_of(position) && is_shown(join))
+        });
+        reached.map(|Admitted { number, join, .. }| (number, join)).collect()
     }
 }
 
@@ -116,12 +116,15 @@ impl ChannelActor {
             return;
         };
         let received = mirror.receive(&admission);
+        let is_lost = received == Received::Lost || !mirror.is_whole();
         let (number, position) = (ticket.number, admission.position);
-        self.entering.admitted.push_back(Admitted { number, join, position });
-        match received {
-            Received::Now(difference) => self.tell_difference(&difference),
-            Received::Wait => {}
-            Received::Lost => self.look(Duration::ZERO, ctx),
+        self.entering.admitted.push(Admitted { number, join, position });
+        if let Received::Now(difference) = received {
+            self.tell_difference(&difference);
+        }
+        self.settle_later(ctx);
+        if is_lost {
+            self.look(Duration::ZERO, ctx);
         }
         self.let_in();
     }
@@ -163,6 +166,11 @@ impl ChannelActor {
         self.reflect(|mirror| mirror.pass(at), None, ctx);
     }
 
+    /// Takes that events up to here are lost.
+    pub(super) fn missed(&mut self, at: &Position, ctx: &mut Context<Self>) {
+        self.reflect(|mirror| mirror.miss(at), None, ctx);
+    }
+
     fn reflect(
         &mut self,
         change: impl FnOnce(&mut Mirror) -> Reflected,
@@ -172,10 +180,6 @@ impl ChannelActor {
         let Presence::Shared(mirror) = &mut self.presence else {
             return;
         };
-        // before there is a roster, nobody is told of its changes
-        if !mirror.has_begun() {
-            return;
-        }
         match change(mirror) {
             Reflected::Changed => {
                 if let Some((frame, place)) = told {
@@ -183,6 +187,8 @@ impl ChannelActor {
                 }
             }
             Reflected::Known => {}
+            // the first roster comes with an admission
+            Reflected::Lost if !mirror.has_begun() => {}
             Reflected::Lost => self.look(Duration::ZERO, ctx),
         }
         self.let_in();
@@ -211,49 +217,85 @@ impl ChannelActor {
         }
     }
 
-    /// Asks who is there, after a wait, until there is an answer. After an outage it waits until the
-    /// nodes have registered all again.
-    fn look(&mut self, wait: Duration, ctx: &mut Context<Self>) {
-        let Some(membership) = self.crew.membership().cloned() else {
-            return;
-        };
-        if std::mem::replace(&mut self.entering.is_looking, true) {
-            return;
-        }
-        let (crew, key) = (self.crew.clone(), self.key.clone());
-        let looking = async move {
-            let mut wait = wait;
-            loop {
-                tokio::time::sleep(wait).await;
-                wait = crew.reach().settles_in(crew.now());
-                if !wait.is_zero() {
-                    continue;
-                }
-                match membership.members(key.clone()).await {
-                    Ok(roster) => return roster,
-                    Err(_) => wait = AGAIN,
-                }
+    /// Lets those go whom only an earlier sequence has told of, when all nodes have had the time to tell
+    /// of them again.
+    fn settle_later(&mut self, ctx: &mut Context<Self>) {
+        if let Presence::Shared(mirror) = &self.presence
+            && !mirror.is_settled()
+        {
+            let later = ctx.run_later(SETTLING, |channel, ctx| {
+                channel.guarded(|channel| channel.settle(ctx));
+            });
+            if let Some(sooner) = self.entering.settling.replace(later) {
+                ctx.cancel_future(sooner);
             }
-        };
-        ctx.spawn(wrap_future(looking).map(Self::looked));
+        }
     }
 
-    fn looked(roster: Roster, channel: &mut Self, ctx: &mut Context<Self>) {
-        channel.entering.is_looking = false;
-        let Presence::Shared(mirror) = &mut channel.presence else {
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        let reach = self.crew.reach();
+        if !reach.is_there() || !reach.settles_in(self.crew.now()).is_zero() {
+            return self.settle_later(ctx);
+        }
+        let Presence::Shared(mirror) = &mut self.presence else {
             return;
         };
+        let difference = Difference { went: mirror.settle(), ..Difference::default() };
+        self.tell_difference(&difference);
+    }
+
+    /// Asks who is there, after a wait, until there is an answer.
+    fn look(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.entering.is_looking, true) {
+            self.look_after(wait, ctx);
+        }
+    }
+
+    fn look_after(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        if wait.is_zero() {
+            self.look_now(ctx);
+        } else {
+            ctx.run_later(wait, |channel, ctx| channel.guarded(|channel| channel.look_now(ctx)));
+        }
+    }
+
+    /// Asks who is there. After an outage it waits until the nodes have registered all again.
+    fn look_now(&mut self, ctx: &mut Context<Self>) {
+        let wait = self.crew.reach().settles_in(self.crew.now());
+        if !wait.is_zero() {
+            return self.look_after(wait, ctx);
+        }
+        let (Some(membership), Presence::Shared(mirror)) =
+            (self.crew.membership().cloned(), &mut self.presence)
+        else {
+            return;
+        };
+        mirror.look();
+        let key = self.key.clone();
+        let looking = wrap_future(async move { membership.members(key).await });
+        ctx.spawn(looking.map(|roster, channel: &mut Self, ctx| {
+            channel.guarded(|channel| channel.looked(roster, ctx));
+        }));
+    }
+
+    fn looked(&mut self, roster: Result<Roster, MembershipError>, ctx: &mut Context<Self>) {
+        let (Ok(roster), Presence::Shared(mirror)) = (roster, &mut self.presence) else {
+            return self.look_after(AGAIN, ctx);
+        };
+        self.entering.is_looking = false;
         if !mirror.has_reached(&roster.position) {
             let difference = mirror.replace(roster.position, roster.members);
-            channel.tell_difference(&difference);
+            self.tell_difference(&difference);
+            self.settle_later(ctx);
         }
-        channel.let_in();
-        let Presence::Shared(mirror) = &channel.presence else {
+        self.let_in();
+        let Presence::Shared(mirror) = &self.presence else {
             return;
         };
-        // the sequence may have begun anew once more
-        if channel.entering.admitted.iter().any(|entry| !mirror.is_of(&entry.position)) {
-            channel.look(AGAIN, ctx);
+        // more may have come than the roster has, or the sequence may have begun anew once more
+        let is_of_another = |entry: &Admitted| !mirror.is_of(&entry.position);
+        if !mirror.is_whole() || self.entering.admitted.iter().any(is_of_another) {
+            self.look(AGAIN, ctx);
         }
     }
 }

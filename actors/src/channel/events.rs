@@ -68,6 +68,9 @@ impl ChannelActor {
                 return position.into_iter().for_each(|at| self.went(at, &user, place, ctx));
             }
             Relayed::Nothing => {}
+            Relayed::Missing => {
+                return position.into_iter().for_each(|at| self.missed(at, ctx));
+            }
         }
         if let Some(position) = position {
             self.passed(position, ctx);

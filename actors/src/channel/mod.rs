@@ -201,10 +201,20 @@ impl ChannelActor {
                 self.forgets = true;
                 ctx.run_later(wait + Duration::from_millis(1), |channel, ctx| {
                     channel.forgets = false;
-                    channel.tell_if_vacant(ctx);
+                    channel.guarded(|channel| channel.tell_if_vacant(ctx));
                 });
             }
         }
+    }
+
+    /// Does some work; a panic costs the channel.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        if self.failed || contain("channel", || work(self)).is_some() {
+            return;
+        }
+        self.failed = true;
+        self.dismiss_all(FAILED);
+        self.report(Ended::Failed);
     }
 
     /// Answers what was on its way when the channel failed.
@@ -236,12 +246,10 @@ impl Handler<Command> for ChannelActor {
         if self.failed {
             return self.turn_away(command);
         }
-        if contain("channel", || self.carry_out(command, ctx)).is_some() {
-            return self.tell_if_vacant(ctx);
-        }
-        self.failed = true;
-        self.dismiss_all(FAILED);
-        self.report(Ended::Failed);
+        self.guarded(|channel| {
+            channel.carry_out(command, ctx);
+            channel.tell_if_vacant(ctx);
+        });
     }
 }
 

@@ -46,8 +46,10 @@ impl ChannelActor {
     pub(super) fn promise_answer(&self, join: &Join, ctx: &mut Context<Self>) {
         let (seat, attempt) = (join.seat, join.attempt);
         ctx.run_later(self.crew.join_wait(), move |channel, ctx| {
-            channel.give_up(seat, attempt);
-            channel.tell_if_vacant(ctx);
+            channel.guarded(|channel| {
+                channel.give_up(seat, attempt);
+                channel.tell_if_vacant(ctx);
+            });
         });
     }
 
@@ -208,8 +210,10 @@ impl ChannelActor {
             Telling::Now => self.fan_out_count(),
             Telling::After(wait) => {
                 ctx.run_later(wait, |channel, _| {
-                    channel.pace.kept(channel.crew.now());
-                    channel.fan_out_count();
+                    channel.guarded(|channel| {
+                        channel.pace.kept(channel.crew.now());
+                        channel.fan_out_count();
+                    });
                 });
             }
             Telling::Promised => {}

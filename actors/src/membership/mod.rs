@@ -178,7 +178,7 @@ pub enum MembershipEvent {
         /// The channel.
         key: ChannelKey,
     },
-    /// The connections of all nodes by application, as of now.
+    /// The connections of the other nodes by application, as of now.
     Connections(Vec<(AppId, u64)>),
     /// Whether the broker is there, and knows this node.
     Reachable(bool),

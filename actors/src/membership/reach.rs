@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// How long after an outage the nodes may take to register all again.
-const SETTLING: Duration = Duration::from_secs(3);
+/// How long after an outage or a loss the nodes may take to register all again.
+pub(crate) const SETTLING: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug, Default)]

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use micronotifier_actors::bridge::watch::BridgeWatch;
 
-use super::exposition::{Exposition, Kind};
+use super::exposition::{Counted, Exposition, Kind};
 
-/// What is counted: name, help, and where it is read.
-type Counted = (&'static str, &'static str, fn(&BridgeWatch) -> u64);
-
-const COUNTED: [Counted; 8] = [
+const COUNTED: [Counted<BridgeWatch>; 8] = [
     (
         "micronotifier_bridge_connections_total",
         "Connections to the broker that were opened.",
@@ -69,9 +66,7 @@ pub(super) fn expose(exposition: &mut Exposition, watch: &BridgeWatch) {
             "How long the last probe took from this node through the broker to itself.",
         )
         .value(&[], Duration::from_micros(watch.probe_micros.get()).as_secs_f64());
-    for (name, help, read) in COUNTED {
-        exposition.family(name, Kind::Counter, help).value(&[], read(watch));
-    }
+    exposition.counters(&COUNTED, watch);
     let mut dropped = exposition.family(
         "micronotifier_bridge_messages_dropped_total",
         Kind::Counter,

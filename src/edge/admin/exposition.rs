@@ -20,6 +20,9 @@ pub(super) struct Family<'e> {
     name: String,
 }
 
+/// A counter without labels: name, help, and where it is read.
+pub(super) type Counted<T> = (&'static str, &'static str, fn(&T) -> u64);
+
 impl Exposition {
     /// Begins a family. Names are ours: letters and `_`.
     pub(super) fn family(&mut self, name: impl Into<String>, kind: Kind, help: &str) -> Family<'_> {
@@ -33,6 +36,13 @@ impl Exposition {
         let text = &mut self.0;
         write_to(text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
         Family { text, name }
+    }
+
+    /// Writes counters.
+    pub(super) fn counters<T>(&mut self, counted: &[Counted<T>], of: &T) {
+        for (name, help, read) in counted {
+            self.family(*name, Kind::Counter, help).value(&[], read(of));
+        }
     }
 
     /// Returns the text.

@@ -18,7 +18,7 @@ use crate::logging;
 pub(super) type Counted<'n> = (&'n str, Arc<AppMetrics>);
 
 /// What is told of each application: name, kind, help, and where it is read.
-type PerApp = (&'static str, Kind, &'static str, fn(&AppMetrics) -> u64);
+pub(super) type PerApp = (&'static str, Kind, &'static str, fn(&AppMetrics) -> u64);
 
 const PER_APP: [PerApp; 12] = [
     ("micronotifier_connections", Kind::Gauge, "Established connections.", AppMetrics::connections),

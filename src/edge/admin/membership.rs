@@ -2,12 +2,9 @@
 
 use micronotifier_actors::membership::counters::Counters;
 
-use super::exposition::{Exposition, Kind};
+use super::exposition::{Counted, Exposition, Kind};
 
-/// What is counted: name, help, and where it is read.
-type Counted = (&'static str, &'static str, fn(&Counters) -> u64);
-
-const COUNTED: [Counted; 6] = [
+const COUNTED: [Counted<Counters>; 6] = [
     (
         "micronotifier_membership_told_total",
         "Numbers of connections and subscriptions that the broker was told.",
@@ -47,7 +44,5 @@ pub(super) fn expose(exposition: &mut Exposition, is_there: bool, counters: &Cou
             "1 when who is where can be shared with the other nodes, else 0: then the node is not ready.",
         )
         .value(&[], u8::from(is_there));
-    for (name, help, read) in COUNTED {
-        exposition.family(name, Kind::Counter, help).value(&[], read(counters));
-    }
+    exposition.counters(&COUNTED, counters);
 }

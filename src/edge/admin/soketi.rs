@@ -5,12 +5,9 @@
 use micronotifier_actors::metrics::AppMetrics;
 
 use super::exposition::{Exposition, Kind};
-use super::figures;
+use super::figures::{self, PerApp};
 use super::process::Process;
 use crate::edge::EdgeState;
-
-/// soketi's name, kind and help, and where the number is read.
-type PerApp = (&'static str, Kind, &'static str, fn(&AppMetrics) -> u64);
 
 const PER_APP: [PerApp; 10] = [
     (

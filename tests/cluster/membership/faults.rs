@@ -1,6 +1,6 @@
 //! Crashes, false deaths and losses of Redis: nobody stays who is gone, nobody goes who is there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_rt::System;
 use micronotifier_actors::membership::redis::Options;
@@ -8,7 +8,7 @@ use micronotifier_actors::membership::{MembershipError, MembershipEvent, Outcome
 use micronotifier_actors::protocol::AppId;
 use redis::Commands as _;
 
-use super::node::{Node, Topic, key, options, present};
+use super::node::{Node, Topic, key, member, options, present};
 use super::rows::{Rows, lasting_keys, living, rows};
 use super::server::{Server, until};
 
@@ -148,6 +148,28 @@ fn a_node_that_was_declared_dead_registers_again_under_a_new_name() {
     assert_eq!(again, 2);
 }
 
+/// They are those of the new name at once, and not of both until the old one is cleared.
+#[test]
+fn connections_are_counted_once_under_a_new_name() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start(&server);
+    let app = AppId::new("app");
+    let all = || {
+        let mut redis = server.connection();
+        redis.hget::<_, _, Option<u64>>("mn:{0}:q", "app").unwrap()
+    };
+    node.handle.report_connections(vec![(app.clone(), 5)]);
+    until("they are told", || all() == Some(5));
+    // declared dead, and claimed by a reaper that does nothing for a long time
+    let old = living(&mut redis).pop_first().unwrap();
+    let _: () = redis.hdel("mn:{0}:nodes", &old).unwrap();
+    let _: () = redis.hset("mn:{0}:dead", &old, i64::MAX / 1_000_000).unwrap();
+    until("it has a new name", || living(&mut redis).len() == 1);
+    node.handle.report_connections(vec![(app, 6)]);
+    until("they are told under the new name alone", || all() == Some(6));
+}
+
 #[test]
 fn flushall_heals() {
     let (system, server) = (System::new(), Server::start());
@@ -216,6 +238,60 @@ fn a_join_that_nobody_answers_is_given_up_and_leaves_nothing() {
     until("the wish that was given up left nothing", || {
         rows(&mut redis, &room).users.into_keys().collect::<Vec<_>>() == ["1", "3"]
     });
+}
+
+/// The leases of all have ended when Redis is back, and who looks for the dead may be there first.
+#[test]
+fn nobody_who_lives_is_declared_dead_after_an_outage() {
+    let (_system, server) = (System::new(), Server::start());
+    let slow = Options { reconnect: Duration::from_millis(500), ..options() };
+    let start = || Node::start_with(&server, slow.clone(), None);
+    let (here, there, crashed) = (start(), start(), start());
+    let room = key("presence-room");
+    for (node, user) in [(&here, "1"), (&there, "2"), (&crashed, "3")] {
+        node.join(&room, user);
+    }
+    drop(crashed);
+    let mut redis = server.connection();
+    for node in [&here, &there] {
+        node.lead_to(None);
+    }
+    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").exec(&mut redis).unwrap();
+    for node in [&here, &there] {
+        node.wait_for(&MembershipEvent::Reachable(false));
+    }
+    let cut = Instant::now();
+    until("the leases have ended", || cut.elapsed() > slow.lease);
+    for node in [&here, &there] {
+        node.lead_to(Some(&server));
+    }
+    until("the crashed node is cleared", || {
+        rows(&mut redis, &room).users.into_keys().collect::<Vec<_>>() == ["1", "2"]
+    });
+    for node in [&here, &there] {
+        assert_eq!(node.membership.counters().incarnations.get(), 0);
+    }
+}
+
+#[test]
+fn keys_that_hold_something_else_cost_their_own_channel_and_no_other() {
+    let (system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start(&server);
+    let (bad, room) = (key("presence-bad"), key("presence-room"));
+    let _: () = redis.set("mn:{0}:w:3:app:presence-bad", "x").unwrap();
+    let wish = node.wish(&bad, "1", 100);
+    node.join(&room, "1");
+    // what no node wrote is left out of answers
+    let _: () = redis.hset("mn:{0}:i:3:app:presence-room", b"\xff", "{}").unwrap();
+    let _: () = redis.hset("mn:{0}:l:app", b"\xff", 1).unwrap();
+    let _: () = redis.hset("mn:{0}:l:app", "news", "x").unwrap();
+    let roster = system.block_on(node.handle.members(room.clone())).unwrap();
+    assert_eq!(roster.members, [member("1")]);
+    let listed = system.block_on(node.handle.occupied(AppId::new("app"), "", false)).unwrap();
+    assert_eq!(listed.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [room.channel]);
+    let _: () = redis.del("mn:{0}:w:3:app:presence-bad").unwrap();
+    assert!(matches!(node.answer(wish), Outcome::Admitted(_)));
 }
 
 #[test]

@@ -205,13 +205,13 @@ fn the_documented_acl_suffices() {
 }
 
 #[test]
-fn connections_of_all_nodes_are_summed_under_the_lease() {
+fn each_node_hears_the_connections_of_all_others_under_the_lease() {
     let (_system, server) = (System::new(), Server::start());
     let (here, there) = (Node::start(&server), Node::start(&server));
     let report = |node: &Node, app: &str, count| {
         node.handle.report_connections(vec![(AppId::new(app), count)]);
     };
-    let sum_is = |node: &Node, app: &str, sum: u64| {
+    let others_are = |node: &Node, app: &str, sum: u64| {
         node.wait(|event| match event {
             MembershipEvent::Connections(all) => {
                 let count = all.iter().find(|(named, _)| named.as_str() == app);
@@ -223,11 +223,12 @@ fn connections_of_all_nodes_are_summed_under_the_lease() {
     report(&here, "a", 5);
     report(&there, "a", 7);
     report(&there, "b", 1);
-    sum_is(&here, "a", 12);
-    sum_is(&here, "b", 1);
+    others_are(&here, "a", 7);
+    others_are(&here, "b", 1);
+    others_are(&there, "a", 5);
     report(&here, "a", 2);
-    sum_is(&there, "a", 9);
+    others_are(&there, "a", 2);
     drop(there);
-    sum_is(&here, "a", 2);
-    sum_is(&here, "b", 0);
+    others_are(&here, "a", 0);
+    others_are(&here, "b", 0);
 }

@@ -131,6 +131,17 @@ impl Socket {
         self.expect_subscribed(channel);
     }
 
+    /// Subscribes to a public channel after many others, each taken back at once; nothing stays unanswered.
+    pub(crate) fn subscribe_among_taken_back(&mut self, channel: &str) {
+        for index in 0..100 {
+            let name = format!("{channel}-{index}");
+            self.ask_subscribe(&json!({ "channel": name }));
+            self.unsubscribe(&name);
+        }
+        self.ask_subscribe(&json!({ "channel": channel }));
+        while self.expect_event("pusher_internal:subscription_succeeded")["channel"] != channel {}
+    }
+
     /// Asks to join a presence channel with this `channel_data`.
     pub(crate) fn ask_join(&mut self, channel: &str, channel_data: &str) {
         let auth = self.app.auth_with(&self.id, channel, channel_data);

@@ -319,10 +319,11 @@ impl Channels {
             for item in deliver {
                 self.office.deliver(&channel.key, item, under_way);
             }
-            if seen.lost > 0 || seen.epochs > 0 {
-                // whoever counts by positions is to find out that some are missing
-                let position = place_in(&channel.key, channel.keeper.stands());
-                self.office.deliver(&channel.key, Item { told: None, position }, under_way);
+            // whoever counts by positions is to find out that some are missing
+            if (seen.lost > 0 || seen.epochs > 0)
+                && let Some(position) = place_in(&channel.key, channel.keeper.stands())
+            {
+                self.office.miss(&channel.key, position, under_way);
             }
         }
         if let Some(question) = ask {

@@ -90,6 +90,21 @@ impl Office {
             None if position.is_some() => Relayed::Nothing,
             None => return,
         };
+        self.hand_on(key, body, position, under_way);
+    }
+
+    /// Tells the node that events up to a position are lost for good.
+    pub(super) fn miss(&self, key: &ChannelKey, position: Position, under_way: &Arc<Bound>) {
+        self.hand_on(key, Relayed::Missing, Some(position), under_way);
+    }
+
+    fn hand_on(
+        &self,
+        key: &ChannelKey,
+        body: Relayed,
+        position: Option<Position>,
+        under_way: &Arc<Bound>,
+    ) {
         let (key, held) = (key.clone(), Held(Some(under_way.take())));
         self.emit(BridgeEvent::RemotePublished { key, body, position, held });
     }

@@ -53,6 +53,17 @@ pub(super) struct Renewed {
     pub(super) connections: Vec<(String, u64)>,
 }
 
+/// Dead nodes were looked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Swept {
+    /// When, in milliseconds by the clock of Redis.
+    pub(super) at: u64,
+    /// How many were declared dead.
+    pub(super) declared: u64,
+    /// The one that is to be cleared.
+    pub(super) claimed: Option<String>,
+}
+
 /// Reads the answer of `lua/member.lua`.
 pub(super) fn member_set(answer: Value) -> RedisResult<Answer<MemberSet>> {
     done(answer, |mut parts| {
@@ -75,10 +86,11 @@ pub(super) fn renewed(answer: Value) -> RedisResult<Answer<Renewed>> {
     done(answer, |mut parts| Ok(Renewed { run: parts.next()?, connections: parts.next()? }))
 }
 
-/// Reads the answer of `lua/sweep.lua`: how many were declared dead, and who is claimed.
-pub(super) fn swept(answer: Value) -> RedisResult<(u64, Option<String>)> {
+/// Reads the answer of `lua/sweep.lua`.
+pub(super) fn swept(answer: Value) -> RedisResult<Swept> {
     let mut parts = Parts(from_redis_value::<Vec<Value>>(answer)?.into_iter());
-    Ok((parts.next()?, parts.0.next().map(from_redis_value).transpose()?))
+    let (at, declared) = (parts.next()?, parts.next()?);
+    Ok(Swept { at, declared, claimed: parts.0.next().map(from_redis_value).transpose()? })
 }
 
 /// Reads the answer of `lua/roster.lua`.
@@ -91,8 +103,10 @@ pub(super) fn roster(answer: Value) -> RedisResult<Roster> {
 
 /// Reads members. A user whom no node of ours can have written is left out.
 fn members(answer: Value) -> RedisResult<Vec<Member>> {
-    let rows: Vec<(String, String)> = from_redis_value(answer)?;
-    let member = |(user, info): (String, String)| Member::parse(&user, &info);
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = from_redis_value(answer)?;
+    let member = |(user, info): (Vec<u8>, Vec<u8>)| {
+        Member::parse(std::str::from_utf8(&user).ok()?, std::str::from_utf8(&info).ok()?)
+    };
     Ok(rows.into_iter().filter_map(member).collect())
 }
 
@@ -154,7 +168,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_whole() {
-        let roster = Value::Array(vec![text("é|:"), text("{}"), text(""), text("{}")]);
+        let odd = || Value::BulkString(vec![0xff]);
+        let strange = [text(""), text("{}"), odd(), text("{}"), text("u"), odd()];
+        let roster = Value::Array([text("é|:"), text("{}")].into_iter().chain(strange).collect());
         let parts = [1, 1, 3, 2, 1_700_000_000_000_000].map(Value::Int);
         let mut answer = vec![text("ok")];
         answer.extend(parts);

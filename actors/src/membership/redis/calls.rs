@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use redis::{Cmd, Script};
 
+use super::Options;
+use super::reaper::Looks;
 use super::row::Said;
 use crate::channel::Member;
 use crate::membership::Announcer;
@@ -94,15 +96,17 @@ impl Calls {
         );
         let count = concat!(include_str!("lua/rows.lua"), include_str!("lua/count.lua"));
         let roster = concat!(include_str!("lua/rows.lua"), include_str!("lua/roster.lua"));
+        let renew = concat!(include_str!("lua/connections.lua"), include_str!("lua/renew.lua"));
+        let forget = concat!(include_str!("lua/connections.lua"), include_str!("lua/forget.lua"));
         Self {
             keys,
             history,
             member: Lua::new(member),
             count: Lua::new(count),
-            renew: Lua::new(include_str!("lua/renew.lua")),
+            renew: Lua::new(renew),
             retire: Lua::new(include_str!("lua/retire.lua")),
             sweep: Lua::new(include_str!("lua/sweep.lua")),
-            forget: Lua::new(include_str!("lua/forget.lua")),
+            forget: Lua::new(forget),
             roster: Lua::new(roster),
         }
     }
@@ -191,12 +195,14 @@ impl Calls {
         call
     }
 
-    /// Starts (`new`) or renews a lease. See `lua/renew.lua`.
+    /// Starts (`new`) or renews a lease; `former` is an earlier name whose connections are over. See
+    /// `lua/renew.lua`.
     pub(super) fn renew<'a>(
         &self,
         (incarnation, generation): (&str, u64),
         lease: Duration,
         new: bool,
+        former: Option<&str>,
         connections: impl Iterator<Item = (&'a AppId, &'a u64)>,
     ) -> Cmd {
         let keys = &self.keys;
@@ -205,6 +211,7 @@ impl Calls {
             keys.dead(),
             keys.connections(),
             keys.connections_of(incarnation),
+            keys.connections_of(former.unwrap_or(incarnation)),
         ]);
         call.arg(incarnation).arg(generation).arg(milliseconds(lease)).arg(u8::from(new));
         for (app, count) in connections {
@@ -221,9 +228,13 @@ impl Calls {
     }
 
     /// Finds the dead and claims one. See `lua/sweep.lua`.
-    pub(super) fn sweep(&self, claim: Duration) -> Cmd {
+    pub(super) fn sweep(&self, looks: &Looks, options: &Options) -> Cmd {
         let mut call = self.sweep.call(&[self.keys.nodes(), self.keys.dead()]);
-        call.arg(milliseconds(claim));
+        call.arg(milliseconds(options.claim))
+            .arg(looks.first)
+            .arg(looks.last)
+            .arg(milliseconds(options.longest_look_away()))
+            .arg(milliseconds(options.least_look()));
         call
     }
 
@@ -314,6 +325,6 @@ fn fresh_epoch() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
-fn milliseconds(time: Duration) -> u64 {
+pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

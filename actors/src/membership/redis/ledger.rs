@@ -50,6 +50,8 @@ pub(super) struct Ledger {
     due: VecDeque<Slot>,
     /// Counts that changed without occupying or vacating their channel.
     later: HashSet<ChannelKey, foldhash::quality::RandomState>,
+    /// What the broker refused, to be said again at the next occasion and not at once.
+    refused: Vec<Slot>,
     /// Wishes in the order in which they came.
     patience: VecDeque<(Moment, ChannelKey, UserId, Ticket)>,
     under_way: usize,
@@ -127,8 +129,20 @@ impl Ledger {
 
     /// Takes what became of a saying. Returns the wishes that have their answer now.
     pub(super) fn hear(&mut self, slot: Slot, heard: Heard) -> Vec<Wish> {
+        let answered = self.note(&slot, heard);
+        self.queue(slot);
+        answered
+    }
+
+    /// Takes that the broker did not do what was said, and that it may do so later.
+    pub(super) fn refuse(&mut self, slot: Slot) {
+        self.note(&slot, Heard::Unknown);
+        self.refused.push(slot);
+    }
+
+    fn note(&mut self, slot: &Slot, heard: Heard) -> Vec<Wish> {
         self.under_way = self.under_way.saturating_sub(1);
-        let answered = match &slot {
+        match slot {
             Slot::Member(key, user) => {
                 self.row(key, user).map(|row| row.hear(heard)).unwrap_or_default()
             }
@@ -138,13 +152,14 @@ impl Ledger {
                 }
                 Vec::new()
             }
-        };
-        self.queue(slot);
-        answered
+        }
     }
 
-    /// Lets the counts that could wait be said.
+    /// Lets what could wait be said: counts, and what was refused.
     pub(super) fn ripen(&mut self) {
+        for slot in std::mem::take(&mut self.refused) {
+            self.queue(slot);
+        }
         for key in std::mem::take(&mut self.later) {
             if let Some(row) = self.counts.get_mut(&key)
                 && row.is_due()
@@ -166,7 +181,40 @@ impl Ledger {
                 given_up.push((key, ticket));
             }
         }
+        if !given_up.is_empty() {
+            self.prune();
+        }
         given_up
+    }
+
+    /// Forgets what waits in vain to be said: nothing hands it out while the broker is away.
+    fn prune(&mut self) {
+        for slot in std::mem::take(&mut self.due) {
+            if self.is_due(&slot) {
+                self.due.push_back(slot);
+                continue;
+            }
+            match &slot {
+                Slot::Member(key, user) => {
+                    if let Some(row) = self.row(key, user) {
+                        row.queued = false;
+                    }
+                }
+                Slot::Count(key) => {
+                    if let Some(row) = self.counts.get_mut(key) {
+                        row.queued = false;
+                    }
+                }
+            }
+            self.drop_if_over(&slot);
+        }
+    }
+
+    fn is_due(&mut self, slot: &Slot) -> bool {
+        match slot {
+            Slot::Member(key, user) => self.row(key, user).is_some_and(|row| row.is_due()),
+            Slot::Count(key) => self.counts.get(key).is_some_and(CountRow::is_due),
+        }
     }
 
     /// Takes that nobody knows what became of all that is under way.
@@ -186,11 +234,15 @@ impl Ledger {
 
     /// Tells whether Redis holds all that the node wants it to hold.
     pub(super) fn is_settled(&self) -> bool {
-        self.due.is_empty() && self.later.is_empty() && self.under_way == 0
+        self.due.is_empty()
+            && self.later.is_empty()
+            && self.refused.is_empty()
+            && self.under_way == 0
     }
 
     fn restart(&mut self, member: impl Fn(&mut Row), count: impl Fn(&mut CountRow)) {
         self.under_way = 0;
+        self.refused.clear();
         let mut slots = Vec::new();
         for (key, users) in &mut self.members {
             for (user, row) in users {

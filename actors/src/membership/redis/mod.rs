@@ -94,6 +94,17 @@ impl Options {
             History { events: redis.repair_events, wait: redis.repair_wait, ..History::default() };
         Self { prefix: redis.prefix.clone(), history, ..Self::default() }
     }
+
+    /// How long a reaper may not have looked for dead nodes to be sure that the living could renew their
+    /// leases meanwhile.
+    fn longest_look_away(&self) -> Duration {
+        self.lease.saturating_sub(self.renew).max(self.sweep * 2)
+    }
+
+    /// How long a reaper looks before it declares anybody dead: enough for a node to connect again.
+    fn least_look(&self) -> Duration {
+        self.lease / 2
+    }
 }
 
 /// Returns what opens connections to the Redis that nodes share.

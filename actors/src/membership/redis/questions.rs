@@ -1,6 +1,8 @@
 //! Answers questions about channels from Redis. Whoever asks has a bound of its own on how many are asked
 //! at once; no answer is larger than [`Options::listed`](super::Options::listed) channels.
 
+use std::sync::Arc;
+
 use actix::fut::wrap_future;
 use actix::{AsyncContext as _, Context, Handler};
 use hashbrown::HashMap;
@@ -15,14 +17,18 @@ use crate::protocol::{ChannelKey, ChannelName};
 
 /// Channels read in one go.
 const PAGE: usize = 1000;
+/// Questions under way. After an outage every presence channel asks at the same moment, and what this node
+/// has to say goes over the same connection.
+pub(super) const UNDER_WAY: usize = 64;
 
 type Answer<T> = oneshot::Sender<Result<T, MembershipError>>;
 
 impl Keeper {
-    /// Asks beside the actor. Without a connection the answer is there at once.
+    /// Asks beside the actor, until there is an answer or nobody waits for it any more. Without a
+    /// connection the answer is there at once.
     fn ask<T, F>(
         &self,
-        answer: Answer<T>,
+        mut answer: Answer<T>,
         ctx: &mut Context<Self>,
         question: impl FnOnce(Client) -> F,
     ) where
@@ -33,9 +39,18 @@ impl Keeper {
             // who has given up waiting was told so by the deadline
             return answer.send(Err(MembershipError::Unreachable)).unwrap_or_default();
         };
-        let asked = question(client);
+        let (asked, places) = (question(client), Arc::clone(&self.questions));
+        let asked = async move {
+            // it fails when nobody may ask any more, which never is
+            let _place = places.acquire().await;
+            asked.await
+        };
         ctx.spawn(wrap_future(async move {
-            answer.send(asked.await).unwrap_or_default();
+            let found = tokio::select! {
+                found = asked => found,
+                () = answer.closed() => return,
+            };
+            answer.send(found).unwrap_or_default();
         }));
     }
 }
@@ -74,10 +89,13 @@ impl Handler<ListOccupied> for Keeper {
             let mut cursor = 0;
             loop {
                 let page = task.calls.list_page(&app, cursor, PAGE);
-                let (next, rows): (u64, Vec<(String, u64)>) = reached(client.ask(page).await)?;
+                let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = reached(client.ask(page).await)?;
                 for (name, subscriptions) in rows {
-                    if name.starts_with(&prefix)
-                        && let Ok(name) = ChannelName::parse(&name, usize::MAX)
+                    // a line that no node of ours has written is left out
+                    if let Ok(name) = std::str::from_utf8(&name)
+                        && name.starts_with(&prefix)
+                        && let Ok(name) = ChannelName::parse(name, usize::MAX)
+                        && let Ok(subscriptions) = redis::from_redis_value(subscriptions)
                     {
                         found.insert(name, Counts { subscriptions, ..Counts::default() });
                     }

@@ -12,8 +12,8 @@ use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context};
 use redis::{Cmd, RedisResult, Value};
 
 use super::Task;
-use super::answers::{self, Answer, Turn};
-use super::calls::Writer;
+use super::answers::{self, Answer, Swept, Turn};
+use super::calls::{Writer, milliseconds};
 use super::client::{Client, ConnectError};
 use super::row::Said;
 use crate::protocol::{ChannelKey, UserId};
@@ -26,13 +26,30 @@ const PAGE: usize = 200;
 pub(super) struct Reaper {
     task: Arc<Task>,
     client: Option<Client>,
+    looks: Looks,
     /// The last sweep failed, and the log says so.
     failed: bool,
 }
 
+/// Since when a reaper has looked for dead nodes without a longer pause, in milliseconds by the clock of Redis.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Looks {
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+impl Looks {
+    fn note(&mut self, at: u64, longest_pause: u64) {
+        if at.saturating_sub(self.last) > longest_pause {
+            self.first = at;
+        }
+        self.last = at;
+    }
+}
+
 impl Reaper {
     pub(super) fn new(task: Arc<Task>) -> Self {
-        Self { task, client: None, failed: false }
+        Self { task, client: None, looks: Looks::default(), failed: false }
     }
 
     fn sweep_later(&mut self, ctx: &mut Context<Self>) {
@@ -43,8 +60,13 @@ impl Reaper {
 
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         let (task, client) = (Arc::clone(&self.task), self.client.take());
-        let swept = wrap_future(async move { sweep(&task, client).await });
-        ctx.spawn(swept.map(|swept, reaper: &mut Self, ctx| {
+        let mut looks = self.looks;
+        let swept = wrap_future(async move {
+            let swept = sweep(&task, client, &mut looks).await;
+            (swept, looks)
+        });
+        ctx.spawn(swept.map(|(swept, looks), reaper: &mut Self, ctx| {
+            reaper.looks = looks;
             match swept {
                 Ok(client) => {
                     reaper.client = Some(client);
@@ -71,14 +93,19 @@ impl Actor for Reaper {
 }
 
 /// Clears the dead, one after another, as long as there is one to claim. Returns the connection.
-async fn sweep(task: &Task, client: Option<Client>) -> Result<Client, ConnectError> {
+async fn sweep(
+    task: &Task,
+    client: Option<Client>,
+    looks: &mut Looks,
+) -> Result<Client, ConnectError> {
     let client = match client {
         Some(client) => client,
         None => Client::open(&task.connect, Arc::clone(&task.calls), task.options.response).await?,
     };
     loop {
-        let sweep = task.calls.sweep(task.options.claim);
-        let (declared, claimed) = client.ask(sweep).await.and_then(answers::swept)?;
+        let sweep = task.calls.sweep(looks, &task.options);
+        let Swept { at, declared, claimed } = client.ask(sweep).await.and_then(answers::swept)?;
+        looks.note(at, milliseconds(task.options.longest_look_away()));
         task.counters.declared_dead.add(declared);
         let Some(dead) = claimed else {
             return Ok(client);
@@ -126,7 +153,7 @@ async fn leave(
         let pages: Vec<Cmd> = unread.iter().map(page).collect();
         let (mut users, mut rest) = (Vec::new(), Vec::new());
         for ((key, _), page) in unread.into_iter().zip(client.send(&pages).await?) {
-            let (next, rows): (u64, Vec<(String, Value)>) = redis::from_redis_value(page?)?;
+            let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = redis::from_redis_value(page?)?;
             users.extend(rows.iter().filter_map(|(row, _)| Some((key, user_of(row, dead)?))));
             rest.extend((next != 0).then_some((key, next)));
         }
@@ -166,7 +193,7 @@ fn leaving(task: &Task, dead: &str, key: &ChannelKey, user: &UserId) -> Cmd {
 }
 
 /// Returns the user of a row of this incarnation.
-fn user_of(row: &str, incarnation: &str) -> Option<UserId> {
-    let user = row.strip_prefix(incarnation)?.strip_prefix('|')?;
+fn user_of(row: &[u8], incarnation: &str) -> Option<UserId> {
+    let user = std::str::from_utf8(row).ok()?.strip_prefix(incarnation)?.strip_prefix('|')?;
     UserId::member(user).ok()
 }

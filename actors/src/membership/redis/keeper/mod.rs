@@ -15,12 +15,13 @@ use actix::fut::wrap_future;
 use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message};
 use hashbrown::HashMap;
 use redis::{RedisResult, Value};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::Task;
 use super::answers::{self, Answer};
 use super::client::{Client, ConnectError};
 use super::ledger::Ledger;
+use super::questions;
 use crate::clock::Clock;
 use crate::lifeline::contain;
 use crate::membership::{Count, Enter, Leave, MembershipEvent, Outcome, ReportConnections, Vacate};
@@ -48,6 +49,8 @@ pub(super) struct Keeper {
     /// Its number: scripts refuse what an older one still has under way.
     generation: u64,
     incarnation: Arc<str>,
+    /// The one before it, until Redis has heard that its connections are this one's.
+    last: Option<Arc<str>>,
     standing: Standing,
     /// A renewal is under way.
     renewing: bool,
@@ -58,6 +61,8 @@ pub(super) struct Keeper {
     /// Earlier incarnations that hold rows until this one has said all.
     former: Vec<Arc<str>>,
     connections: HashMap<AppId, u64>,
+    /// Bounds the questions under way.
+    pub(super) questions: Arc<Semaphore>,
     failures: u32,
     reachable: bool,
 }
@@ -79,6 +84,7 @@ impl Keeper {
     pub(super) fn new(task: Arc<Task>) -> Self {
         Self {
             incarnation: new_incarnation(&task.options.node),
+            last: None,
             task,
             clock: Clock::start(),
             ledger: Ledger::default(),
@@ -90,6 +96,7 @@ impl Keeper {
             run: None,
             former: Vec::new(),
             connections: HashMap::new(),
+            questions: Arc::new(Semaphore::new(questions::UNDER_WAY)),
             failures: 0,
             reachable: false,
         }
@@ -166,17 +173,25 @@ impl Keeper {
         let new = self.standing == Standing::New;
         let writer = (&*self.incarnation, self.generation);
         let lease = self.task.options.lease;
-        let renewal = self.task.calls.renew(writer, lease, new, self.connections.iter());
+        let (last, connections) = (self.last.as_deref(), self.connections.iter());
+        let renewal = self.task.calls.renew(writer, lease, new, last, connections);
         let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
+        let told = self.connections.clone();
         let renewed = wrap_future(async move { client.ask::<Value>(renewal).await });
         ctx.spawn(renewed.map(move |answer, keeper: &mut Self, ctx| {
             if keeper.generation == generation && keeper.incarnation == incarnation {
-                keeper.guarded(ctx, |keeper, ctx| keeper.renewed(answer, ctx));
+                keeper.guarded(ctx, |keeper, ctx| keeper.renewed(answer, &told, ctx));
             }
         }));
     }
 
-    fn renewed(&mut self, answer: RedisResult<Value>, ctx: &mut Context<Self>) {
+    /// Takes the answer to a renewal that has told these connections.
+    fn renewed(
+        &mut self,
+        answer: RedisResult<Value>,
+        told: &HashMap<AppId, u64>,
+        ctx: &mut Context<Self>,
+    ) {
         if self.client.is_none() || self.standing == Standing::Retired {
             return;
         }
@@ -190,10 +205,15 @@ impl Keeper {
                     return self.begin_anew(ctx);
                 }
                 self.standing = Standing::Alive;
+                self.last = None;
                 self.failures = 0;
                 self.set_reachable(true);
-                let named = |(app, count): (String, u64)| (AppId::new(&app), count);
-                let connections = renewed.connections.into_iter().map(named).collect();
+                let elsewhere = |(app, all): (String, u64)| {
+                    let app = AppId::new(&app);
+                    let here = told.get(&app).copied().unwrap_or_default();
+                    (app, all.saturating_sub(here))
+                };
+                let connections = renewed.connections.into_iter().map(elsewhere).collect();
                 self.emit(MembershipEvent::Connections(connections));
                 self.speak(ctx);
             }
@@ -212,6 +232,7 @@ impl Keeper {
             return;
         }
         self.task.counters.incarnations.add(1);
+        self.last = Some(Arc::clone(&self.incarnation));
         self.incarnation = new_incarnation(&self.task.options.node);
         log::warn!(incarnation:% = self.incarnation; "membership: all is registered again");
         self.standing = Standing::New;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::fut::wrap_future;
 use actix::{ActorFutureExt as _, AsyncContext as _, Context};
-use redis::{Cmd, RedisError, RedisResult, Value};
+use redis::{Cmd, RedisResult, Value};
 
 use super::{Keeper, Standing};
 use crate::membership::redis::Task;
@@ -75,13 +75,22 @@ impl Keeper {
                 return self.lose_touch(ctx);
             }
         };
-        let mut turn = Then::GoOn;
+        let (mut turn, mut refused) = (Then::Pause, None);
         for (slot, answer) in batch.into_iter().zip(answers) {
             let then = match slot {
                 Slot::Member(..) => self.heard_member(slot, answer.and_then(answers::member_set)),
                 Slot::Count(_) => self.heard_count(slot, answer.and_then(answers::count_set)),
             };
+            let then = then.unwrap_or_else(|error| {
+                self.task.counters.failures.add(1);
+                let then = if is_elsewhere(&error) { Then::LoseTouch } else { Then::Pause };
+                refused.get_or_insert(error);
+                then
+            });
             turn = turn.max(then);
+        }
+        if let Some(error) = refused {
+            log::warn!(error:% = error; "membership: redis refused a command, or more");
         }
         match turn {
             Then::GoOn => self.speak(ctx),
@@ -104,10 +113,10 @@ impl Keeper {
         &mut self,
         slot: Slot,
         answer: RedisResult<Answer<answers::MemberSet>>,
-    ) -> Then {
+    ) -> RedisResult<Then> {
         let key = slot.channel().clone();
-        match answer {
-            Ok(Answer::Done(set)) => {
+        Ok(match self.done(&slot, answer)? {
+            Answer::Done(set) => {
                 self.task.counters.told.add(1);
                 for wish in self.ledger.hear(slot, Heard::Done) {
                     let Roster { position, members, counts } = set.roster.clone();
@@ -119,37 +128,38 @@ impl Keeper {
                 self.task.tell(&key, set.occupancy, set.roster.counts);
                 Then::GoOn
             }
-            Ok(Answer::Full) => {
+            Answer::Full => {
                 for wish in self.ledger.hear(slot, Heard::Full) {
                     let (key, ticket, outcome) = (key.clone(), wish.ticket, Outcome::Full);
                     self.emit(MembershipEvent::Entered { key, ticket, outcome });
                 }
                 Then::GoOn
             }
-            Ok(Answer::Gone) => self.unheard(slot, Then::BeginAnew),
-            Ok(Answer::Refused) => self.unheard(slot, Then::LoseTouch),
-            Err(error) => self.failed(slot, &error),
-        }
+            Answer::Gone => self.unheard(slot, Then::BeginAnew),
+            Answer::Refused => self.unheard(slot, Then::LoseTouch),
+        })
     }
 
-    fn heard_count(&mut self, slot: Slot, answer: RedisResult<Answer<answers::CountSet>>) -> Then {
-        match answer {
-            Ok(Answer::Done(set)) => {
+    fn heard_count(
+        &mut self,
+        slot: Slot,
+        answer: RedisResult<Answer<answers::CountSet>>,
+    ) -> RedisResult<Then> {
+        Ok(match self.done(&slot, answer)? {
+            Answer::Done(set) => {
                 self.task.counters.told.add(1);
                 self.task.tell(slot.channel(), set.occupancy, set.counts);
                 self.ledger.hear(slot, Heard::Done);
                 Then::GoOn
             }
-            Ok(Answer::Gone) => self.unheard(slot, Then::BeginAnew),
-            Ok(Answer::Full | Answer::Refused) => self.unheard(slot, Then::LoseTouch),
-            Err(error) => self.failed(slot, &error),
-        }
+            Answer::Gone => self.unheard(slot, Then::BeginAnew),
+            Answer::Full | Answer::Refused => self.unheard(slot, Then::LoseTouch),
+        })
     }
 
-    fn failed(&mut self, slot: Slot, error: &RedisError) -> Then {
-        self.task.counters.failures.add(1);
-        log::warn!(error:% = error; "membership: redis refused a command");
-        self.unheard(slot, if is_elsewhere(error) { Then::LoseTouch } else { Then::Pause })
+    /// Returns what was done. What failed is said again later, and costs nothing else but its own channel.
+    fn done<T>(&mut self, slot: &Slot, answer: RedisResult<T>) -> RedisResult<T> {
+        answer.inspect_err(|_| self.ledger.refuse(slot.clone()))
     }
 
     fn unheard(&mut self, slot: Slot, then: Then) -> Then {
@@ -174,11 +184,12 @@ impl Keeper {
     }
 }
 
-/// What a batch leaves to do, the gravest last.
+/// What a batch leaves to do: the last of what its answers call for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Then {
-    GoOn,
+    /// Nothing of it was done.
     Pause,
+    GoOn,
     BeginAnew,
     LoseTouch,
 }

@@ -77,6 +77,42 @@ fn a_wish_is_given_up_after_a_while_and_a_late_leave_does_no_harm() {
 }
 
 #[test]
+fn wishes_that_come_and_go_while_nobody_listens_leave_nothing() {
+    let mut ledger = Ledger::default();
+    let at = |seconds| Moment::since_start(Duration::from_secs(seconds));
+    for number in 0..100 {
+        let of = u8::try_from(number).unwrap();
+        ledger.enter(enter(of % 10, of, number, 2), at(number));
+        ledger.give_up(at(number), Duration::from_secs(4));
+        assert!(ledger.due.len() <= 4, "{}", ledger.due.len());
+    }
+    ledger.count(key(1), 1);
+    ledger.give_up(at(200), Duration::from_secs(4));
+    assert!(ledger.members.is_empty() && ledger.patience.is_empty());
+    assert_eq!(ledger.take(9), [(Slot::Count(key(1)), Saying::Count(1))]);
+}
+
+#[test]
+fn what_is_refused_is_said_again_later() {
+    let mut ledger = Ledger::default();
+    ledger.enter(enter(1, 1, 1, 2), Moment::default());
+    ledger.count(key(2), 1);
+    for (slot, _) in ledger.take(9) {
+        ledger.refuse(slot);
+    }
+    assert!(!ledger.is_settled());
+    assert_eq!(ledger.take(9), []);
+    ledger.ripen();
+    let again = ledger.take(9);
+    assert_eq!(again.len(), 2);
+    let answered: Vec<_> =
+        again.into_iter().flat_map(|(slot, _)| ledger.hear(slot, Heard::Done)).collect();
+    assert_eq!(answered.len(), 1);
+    ledger.ripen();
+    assert!(ledger.is_settled());
+}
+
+#[test]
 fn counts_wait_unless_they_occupy_or_vacate() {
     let mut ledger = Ledger::default();
     ledger.count(key(1), 1);
@@ -107,7 +143,7 @@ enum Step {
     Leave(prop::sample::Index),
     Count(u8, u64),
     Vacate(u8),
-    /// What is said is heard and answered, heard unnoticed, or not heard.
+    /// What is said is heard and answered, heard unnoticed, not heard, or refused.
     Speak(Vec<u8>),
     LoseTouch,
     StartAnew,
@@ -120,7 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<prop::sample::Index>().prop_map(Step::Leave),
         3 => (0_u8..2, 0_u64..4).prop_map(|(channel, count)| Step::Count(channel, count)),
         1 => (0_u8..2).prop_map(Step::Vacate),
-        6 => prop::collection::vec(0_u8..4, 0..4).prop_map(Step::Speak),
+        6 => prop::collection::vec(0_u8..5, 0..4).prop_map(Step::Speak),
         1 => Just(Step::LoseTouch),
         1 => Just(Step::StartAnew),
         2 => Just(Step::Ripen),
@@ -204,6 +240,10 @@ proptest! {
                     for ((slot, saying), fate) in ledger.take(fates.len()).into_iter().zip(fates) {
                         let heard = match fate {
                             0 | 1 => model.hear(&slot, &saying),
+                            4 => {
+                                ledger.refuse(slot);
+                                continue;
+                            }
                             2 => {
                                 model.hear(&slot, &saying);
                                 Heard::Unknown

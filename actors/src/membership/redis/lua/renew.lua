@@ -1,5 +1,7 @@
 -- Starts or renews the lease of a node, by the clock of this Redis alone.
--- KEYS: nodes, the dead, connections by application, the node's connections by application
+-- What it has told of connections under an earlier name is over.
+-- KEYS: nodes, the dead, connections by application, the node's connections by application,
+--       those of its earlier name, or the same once more
 -- ARGV: 1 node, 2 generation, 3 milliseconds, 4 '1' if the node is new here, then pairs: application, connections
 -- Returns 'gone' or 'stale', or: 'ok', run id of this Redis, connections by application
 local node, generation = ARGV[1], ARGV[2]
@@ -13,6 +15,9 @@ end
 local time = redis.call('TIME')
 local ends = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[3])
 redis.call('HSET', KEYS[1], node, string.format('%s:%.0f', generation, ends))
+if KEYS[5] ~= KEYS[4] then
+  withdraw(KEYS[3], KEYS[5])
+end
 for index = 5, #ARGV, 2 do
   local app, connections = ARGV[index], tonumber(ARGV[index + 1])
   local change = connections - tonumber(redis.call('HGET', KEYS[4], app) or 0)
