@@ -295,6 +295,21 @@ fn keys_that_hold_something_else_cost_their_own_channel_and_no_other() {
 }
 
 #[test]
+fn a_question_about_a_channel_that_nobody_is_in_leaves_no_trace() {
+    let (system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start(&server);
+    node.wait_for(&MembershipEvent::Reachable(true));
+    for channel in ["presence-nobody", "nobody"] {
+        let roster = system.block_on(node.handle.members(key(channel))).unwrap();
+        assert_eq!((roster.members, roster.counts.subscriptions), (vec![], 0));
+        system.block_on(node.handle.counts(key(channel))).unwrap();
+    }
+    let keys: Vec<String> = redis.keys("*").unwrap();
+    assert_eq!(keys, ["mn:{0}:nodes"]);
+}
+
+#[test]
 fn forgotten_scripts_are_told_again() {
     let (_system, server) = (System::new(), Server::start());
     let mut redis = server.connection();
