@@ -54,10 +54,18 @@ fn a_large_death_is_cleared_to_the_end() {
     let mut redis = server.connection();
     let (crashed, other) = (Node::start(&server), Node::start(&server));
     let room = key("presence-large");
-    let wishes: Vec<_> =
-        (0..1500).map(|user| crashed.wish(&room, &format!("u{user}"), 5000)).collect();
-    for wish in wishes {
-        assert!(matches!(crashed.answer(wish), Outcome::Admitted(_)));
+    for user in 0..1500 {
+        crashed.wish(&room, &format!("u{user}"), 5000);
+    }
+    // in whatever order: a node that was held up says all again as it comes
+    for _ in 0..1500 {
+        crashed.wait(|event| match event {
+            MembershipEvent::Entered { outcome, .. } => {
+                assert!(matches!(outcome, Outcome::Admitted(_)));
+                Some(())
+            }
+            _ => None,
+        });
     }
     for channel in 0..3000 {
         crashed.handle.count(key(&format!("news-{channel}")), 2);
@@ -292,6 +300,21 @@ fn keys_that_hold_something_else_cost_their_own_channel_and_no_other() {
     assert_eq!(listed.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [room.channel]);
     let _: () = redis.del("mn:{0}:w:3:app:presence-bad").unwrap();
     assert!(matches!(node.answer(wish), Outcome::Admitted(_)));
+}
+
+#[test]
+fn a_question_about_a_channel_that_nobody_is_in_leaves_no_trace() {
+    let (system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let node = Node::start(&server);
+    node.wait_for(&MembershipEvent::Reachable(true));
+    for channel in ["presence-nobody", "nobody"] {
+        let roster = system.block_on(node.handle.members(key(channel))).unwrap();
+        assert_eq!((roster.members, roster.counts.subscriptions), (vec![], 0));
+        system.block_on(node.handle.counts(key(channel))).unwrap();
+    }
+    let keys: Vec<String> = redis.keys("*").unwrap();
+    assert_eq!(keys, ["mn:{0}:nodes"]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ local epoch, serial = '', 0
 if turned ~= 0 then
   epoch, serial = emit(meta, history, ARGV[10], ARGV[11], ARGV[13], ARGV[14], ARGV[15], ARGV[16])
 elseif connections > 0 then
-  epoch, serial = stand(meta, history, ARGV[15], ARGV[16])
+  epoch, serial = stand(meta, history, ARGV[15], ARGV[16], true)
 end
 local roster = {}
 if ARGV[9] == '1' then

@@ -20,17 +20,22 @@ local function now()
   return time[1] * 1000000 + time[2]
 end
 
--- Returns where a channel stands; one that has no place in this Redis yet gets one.
-local function stand(meta, history, meta_ttl_ms, fresh_epoch)
+-- Returns where a channel stands; one that has no place in this Redis yet gets one, if it is to be kept.
+local function stand(meta, history, meta_ttl_ms, fresh_epoch, is_kept)
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local known = redis.call('HMGET', meta, 'e', 'r', 's')
   local epoch, serial = known[1], tonumber(known[3] or 0)
-  if not epoch or known[2] ~= run then
+  local is_known = epoch and known[2] == run
+  if not is_known then
     epoch, serial = fresh_epoch, 0
-    redis.call('DEL', meta, history)
-    redis.call('HSET', meta, 'e', epoch, 'r', run)
   end
-  redis.call('PEXPIRE', meta, meta_ttl_ms)
+  if is_kept then
+    if not is_known then
+      redis.call('DEL', meta, history)
+      redis.call('HSET', meta, 'e', epoch, 'r', run)
+    end
+    redis.call('PEXPIRE', meta, meta_ttl_ms)
+  end
   return epoch, serial
 end
 
