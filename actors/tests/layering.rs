@@ -38,6 +38,7 @@ const ACTORS: Arrows = &[
             "clock",
             "lifeline",
             "door",
+            "facts",
             "metrics",
             "redis",
             "channel::Member",

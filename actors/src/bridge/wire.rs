@@ -250,6 +250,13 @@ impl Announcer for Wire {
     fn vacated(&self, _key: &ChannelKey) -> Option<String> {
         None
     }
+
+    fn data_of(&self, key: &ChannelKey, envelope: &str) -> Option<ByteString> {
+        match self.read(key, envelope).ok()?.body {
+            Relayed::Published { data, .. } => Some(data),
+            _ => None,
+        }
+    }
 }
 
 /// Tells a later version from what is no envelope.

@@ -290,6 +290,13 @@ impl Calls {
         command
     }
 
+    /// Reads the event that a channel remembers, and until when.
+    pub(super) fn remembered(&self, key: &ChannelKey) -> Cmd {
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.keys.cached(key)).arg("p").arg("x");
+        command
+    }
+
     /// Reads how many users a channel has.
     pub(super) fn users(&self, key: &ChannelKey) -> Cmd {
         let mut command = redis::cmd("HLEN");
