@@ -106,6 +106,7 @@ const ACTORS: Arrows = &[
             "protocol",
             "limits",
             "config",
+            "door",
             "facts",
             "bridge",
             "membership",

@@ -163,7 +163,7 @@ impl ChannelActor {
         self.reflect(|mirror| mirror.pass(at), None, ctx);
     }
 
-    fn reflect(
+    pub(super) fn reflect(
         &mut self,
         change: impl FnOnce(&mut Mirror) -> Reflected,
         told: Option<(&Frame, Option<&Place>)>,
@@ -201,7 +201,10 @@ impl ChannelActor {
         }
     }
 
-    fn tell_difference(&self, difference: &Difference) {
+    fn tell_difference(&mut self, difference: &Difference) {
+        if self.can.watched {
+            return self.tell_watcher();
+        }
         let channel = &self.key.channel;
         for user in &difference.went {
             self.fan_out(&Frame::member_removed(channel, user), None, None);
@@ -213,7 +216,7 @@ impl ChannelActor {
 
     /// Asks who is there, after a wait, until there is an answer. After an outage it waits until the
     /// nodes have registered all again.
-    fn look(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+    pub(super) fn look(&mut self, wait: Duration, ctx: &mut Context<Self>) {
         let Some(membership) = self.crew.membership().cloned() else {
             return;
         };

@@ -1,30 +1,36 @@
 //! Who is signed in, and who watches whom (protocol sections 5.1 and 5.3).
 //!
 //! One per worker thread, each with its share of the applications, so that all users of one application
-//! have the same one. Started by [`crate::Node::attach_worker`]; told by sessions through the worker.
-//! Bounded by the places of sign-ins and by live connections. Whatever it tells a connection goes
-//! through that user's own channel, so that it keeps its order with the sign-in's success.
+//! have the same one. Started by [`crate::Node::attach_worker`]; told by sessions through the worker, and by
+//! the channels of watched users where nodes share who is where: then these say who is online, else its own
+//! sessions do. Bounded by the places of sign-ins and by live connections and their watchlists. Whatever it
+//! tells a connection goes through that user's own channel, so that it keeps its order with the sign-in's
+//! success. It stays with its worker; a dead one ends the process.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+mod realm;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext as _, Context, Handler, Message};
 
-use crate::channel::{Command, Join, Route};
+use self::realm::{Lists, News, Realm, Watched, Watcher};
+use crate::channel::{Command, Join, Route, Seen};
 use crate::config::App;
 use crate::crew::Crew;
 use crate::door::Place;
 use crate::lifeline::vital;
 use crate::metrics::{Alive, Metrics};
-use crate::protocol::{AppId, ChannelKey, ChannelName, Frame, SocketId, UserId};
+use crate::protocol::{AppId, ChannelKey, ChannelName, Frame, UserId};
 use crate::registry::Registries;
 use crate::seat::Seat;
 use crate::session::effect::SignIn;
 
 /// How often it says how full its tables are.
 const TELL: Duration = Duration::from_secs(1);
+/// How long users are followed whom nobody watches any more: a page that is loaded again finds them known.
+const LINGER: Duration = Duration::from_secs(5);
 
 // === Commands ===
 
@@ -46,6 +52,11 @@ pub(crate) struct Exit {
     pub(crate) seat: Seat,
 }
 
+/// Has what is known of watched users looked at anew: it may have changed unheard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct LookAgain;
+
 // === State ===
 
 /// See the module.
@@ -54,25 +65,10 @@ pub(crate) struct Users {
     metrics: Arc<Metrics>,
     registries: Arc<Registries>,
     offline_delay: Duration,
-    realms: HashMap<AppId, Realm>,
+    /// All users are on this node.
+    is_alone: bool,
+    realms: HashMap<AppId, (Arc<App>, Realm)>,
     _alive: Alive,
-}
-
-/// The users of one application. Pure.
-#[derive(Default)]
-struct Realm {
-    /// Connections of each user; a user with none is about to go offline.
-    connections: HashMap<UserId, usize>,
-    signed_in: HashMap<SocketId, UserId>,
-    watchers: HashMap<UserId, HashMap<SocketId, Watcher>>,
-    watching: HashMap<SocketId, Vec<UserId>>,
-}
-
-/// A connection that watches, and the user whose channel reaches it.
-#[derive(Clone)]
-struct Watcher {
-    seat: Seat,
-    user: UserId,
 }
 
 impl Users {
@@ -84,8 +80,8 @@ impl Users {
     ) -> Self {
         let metrics = Arc::clone(crew.metrics());
         let alive = metrics.actors.users.enter();
-        let realms = HashMap::new();
-        Self { worker, metrics, registries, offline_delay, realms, _alive: alive }
+        let (is_alone, realms) = (crew.membership().is_none(), HashMap::new());
+        Self { worker, metrics, registries, offline_delay, is_alone, realms, _alive: alive }
     }
 
     /// Says how full its tables are.
@@ -93,10 +89,22 @@ impl Users {
         let Some(tables) = self.metrics.tables.get(self.worker) else {
             return;
         };
-        let sum = |count: fn(&Realm) -> usize| self.realms.values().map(count).sum();
-        tables.signed_in.set(sum(|realm| realm.signed_in.len()));
-        tables.users.set(sum(|realm| realm.connections.len()));
-        tables.watched_users.set(sum(|realm| realm.watchers.len()));
+        let sum =
+            |count: fn(&Realm) -> usize| self.realms.values().map(|(_, realm)| count(realm)).sum();
+        tables.signed_in.set(sum(Realm::connections));
+        tables.users.set(sum(Realm::users));
+        tables.watched_users.set(sum(Realm::watched));
+    }
+
+    fn realm(&mut self, app: &Arc<App>) -> &mut Realm {
+        let new = || (Arc::clone(app), Realm::new(self.is_alone));
+        &mut self.realms.entry(app.id.clone()).or_insert_with(new).1
+    }
+
+    fn drop_if_empty(&mut self, app: &AppId) {
+        if self.realms.get(app).is_some_and(|(_, realm)| realm.is_empty()) {
+            self.realms.remove(app);
+        }
     }
 
     fn to_user(&self, app: &Arc<App>, user: &UserId, command: Command) {
@@ -104,32 +112,23 @@ impl Users {
         self.registries.route(Route { key, app: Arc::clone(app), command });
     }
 
-    fn tell_watchers(&self, app: &Arc<App>, user: &UserId, frame: &Frame) {
-        let watchers = self.realms.get(&app.id).and_then(|realm| realm.watchers.get(user));
-        for Watcher { seat, user } in watchers.into_iter().flat_map(HashMap::values) {
-            self.to_user(app, user, Command::Tell { seat: *seat, frame: frame.clone() });
-        }
-    }
+    // --- sign-ins ---
 
-    fn enter(&mut self, enter: Enter) {
+    fn enter(&mut self, enter: Enter, ctx: &mut Context<Self>) {
         let Enter { app, seat, sign_in, place } = enter;
         let SignIn { user, watchlist, mut replies } = sign_in;
-        let realm = self.realms.entry(app.id.clone()).or_default();
-        let came_online = realm.enter(seat.socket, &user);
-        if came_online {
-            self.tell_watchers(
-                &app,
-                &user,
-                &Frame::watchlist_events(std::slice::from_ref(&user), &[]),
-            );
+        let came = self.realm(&app).enter(seat.socket, &user);
+        if came && self.is_alone {
+            self.see(&app, &user, true, ctx);
         }
         if app.watchlist {
-            let realm = self.realms.entry(app.id.clone()).or_default();
             let watcher = Watcher { seat, user: user.clone() };
-            let (online, offline) = realm.watch(&watcher, watchlist);
-            if !(online.is_empty() && offline.is_empty()) {
-                replies.push(Frame::watchlist_events(&online, &offline));
+            let Watched { lists, begun, dropped } = self.realm(&app).watch(&watcher, watchlist);
+            replies.extend(lists.as_ref().and_then(frame_of));
+            for user in begun {
+                self.follow(&app, user, ctx);
             }
+            self.let_go_later(app.clone(), dropped, ctx);
         }
         let join = Join { seat, attempt: 0, member: None, replies: Some(replies), place };
         self.to_user(&app, &user, Command::Join(join));
@@ -137,99 +136,116 @@ impl Users {
 
     fn exit(&mut self, exit: Exit, ctx: &mut Context<Self>) {
         let Exit { app, seat } = exit;
-        let Some(realm) = self.realms.get_mut(&app.id) else {
+        let Some((_, realm)) = self.realms.get_mut(&app.id) else {
             return;
         };
-        let signed_in_as = realm.signed_in.get(&seat.socket).cloned();
+        let signed_in_as = realm.user_of(seat.socket).cloned();
+        let dropped = realm.unwatch(seat.socket);
         let gone = realm.exit(seat.socket);
         if let Some(user) = signed_in_as {
             self.to_user(&app, &user, Command::Leave { seat, answer: false });
         }
-        if let Some(user) = gone {
-            ctx.run_later(self.offline_delay, move |users, _| {
-                users.settle_departure(&app, &user);
-            });
+        if let Some(user) = gone.filter(|_| self.is_alone) {
+            self.see(&app, &user, false, ctx);
+        }
+        self.drop_if_empty(&app.id);
+        self.let_go_later(app, dropped, ctx);
+    }
+
+    // --- who is online ---
+
+    /// Takes that a user is online, or is not.
+    fn see(&mut self, app: &Arc<App>, user: &UserId, online: bool, ctx: &mut Context<Self>) {
+        match self.realm(app).see(user, online) {
+            News::None => {}
+            News::Known(complete) => {
+                for (watcher, lists) in complete {
+                    self.tell(app, &watcher, frame_of(&lists));
+                }
+            }
+            News::Online => {
+                let lists = Lists { online: vec![user.clone()], offline: Vec::new() };
+                self.tell_watchers(app, user, &lists);
+            }
+            News::Leaving(departure) => {
+                let (app, user) = (Arc::clone(app), user.clone());
+                ctx.run_later(self.offline_delay, move |users, _| {
+                    vital("users", || users.settle(&app, &user, departure));
+                });
+            }
         }
     }
 
     /// Tells watchers that a user is gone, unless the user came back meanwhile.
-    fn settle_departure(&mut self, app: &Arc<App>, user: &UserId) {
-        let Some(realm) = self.realms.get_mut(&app.id) else {
+    fn settle(&mut self, app: &Arc<App>, user: &UserId, departure: u64) {
+        if self.realm(app).settle(user, departure) {
+            let lists = Lists { online: Vec::new(), offline: vec![user.clone()] };
+            self.tell_watchers(app, user, &lists);
+        }
+        self.drop_if_empty(&app.id);
+    }
+
+    fn tell_watchers(&self, app: &Arc<App>, user: &UserId, lists: &Lists) {
+        let frame = frame_of(lists);
+        let realm = self.realms.get(&app.id).into_iter();
+        for watcher in realm.flat_map(|(_, realm)| realm.watchers_of(user)) {
+            self.tell(app, watcher, frame.clone());
+        }
+    }
+
+    fn tell(&self, app: &Arc<App>, watcher: &Watcher, frame: Option<Frame>) {
+        if let Some(frame) = frame {
+            self.to_user(app, &watcher.user, Command::Tell { seat: watcher.seat, frame });
+        }
+    }
+
+    // --- users who are watched, on all nodes ---
+
+    fn follow(&self, app: &Arc<App>, user: UserId, ctx: &Context<Self>) {
+        let watcher = ctx.address().recipient();
+        self.to_user(app, &user.clone(), Command::Watch { user, watcher });
+    }
+
+    /// Follows no longer whom nobody watches then.
+    fn let_go_later(&self, app: Arc<App>, dropped: Vec<UserId>, ctx: &mut Context<Self>) {
+        if dropped.is_empty() || self.is_alone {
+            return;
+        }
+        ctx.run_later(LINGER, move |users, _| {
+            vital("users", || {
+                for user in users.realm(&app).let_go(dropped) {
+                    users.to_user(&app, &user, Command::Unwatch);
+                }
+                users.drop_if_empty(&app.id);
+            });
+        });
+    }
+
+    fn look_again(&self, ctx: &Context<Self>) {
+        for (app, realm) in self.realms.values() {
+            for user in realm.followed() {
+                self.follow(app, user.clone(), ctx);
+            }
+        }
+    }
+
+    fn seen(&mut self, seen: &Seen, ctx: &mut Context<Self>) {
+        let Seen { app, user, online } = seen;
+        let Some((_, realm)) = self.realms.get(&app.id) else {
             return;
         };
-        if realm.connections.get(user) == Some(&0) {
-            realm.connections.remove(user);
-            self.tell_watchers(
-                app,
-                user,
-                &Frame::watchlist_events(&[], std::slice::from_ref(user)),
-            );
-        }
-        if self.realms.get(&app.id).is_some_and(Realm::is_empty) {
-            self.realms.remove(&app.id);
+        match online {
+            Some(online) => self.see(app, user, *online, ctx),
+            None if realm.follows(user) => self.follow(app, user.clone(), ctx),
+            None => {}
         }
     }
 }
 
-impl Realm {
-    /// Counts a connection of a user; `true` when the user was offline until now.
-    fn enter(&mut self, socket: SocketId, user: &UserId) -> bool {
-        if self.signed_in.insert(socket, user.clone()).is_some() {
-            return false;
-        }
-        match self.connections.entry(user.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(1);
-                true
-            }
-            Entry::Occupied(mut entry) => {
-                *entry.get_mut() += 1;
-                false
-            }
-        }
-    }
-
-    /// Lets a connection go, with its watchlist; returns its user if that was the last one.
-    fn exit(&mut self, socket: SocketId) -> Option<UserId> {
-        self.unwatch(socket);
-        let user = self.signed_in.remove(&socket)?;
-        let connections = self.connections.get_mut(&user)?;
-        *connections = connections.saturating_sub(1);
-        (*connections == 0).then_some(user)
-    }
-
-    /// Puts a watchlist in the place of the connection's earlier one, and returns who of it is online
-    /// and who is not.
-    fn watch(&mut self, watcher: &Watcher, watchlist: Vec<UserId>) -> (Vec<UserId>, Vec<UserId>) {
-        let socket = watcher.seat.socket;
-        self.unwatch(socket);
-        let mut seen = HashSet::new();
-        let watchlist: Vec<UserId> =
-            watchlist.into_iter().filter(|user| seen.insert(user.clone())).collect();
-        for user in &watchlist {
-            self.watchers.entry(user.clone()).or_default().insert(socket, watcher.clone());
-        }
-        let lists = watchlist.iter().cloned().partition(|user| self.connections.contains_key(user));
-        if !watchlist.is_empty() {
-            self.watching.insert(socket, watchlist);
-        }
-        lists
-    }
-
-    fn unwatch(&mut self, socket: SocketId) {
-        for user in self.watching.remove(&socket).into_iter().flatten() {
-            if let Entry::Occupied(mut watchers) = self.watchers.entry(user) {
-                watchers.get_mut().remove(&socket);
-                if watchers.get().is_empty() {
-                    watchers.remove();
-                }
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.connections.is_empty() && self.signed_in.is_empty() && self.watchers.is_empty()
-    }
+/// Returns what a watcher is told; `None` for nothing.
+fn frame_of(Lists { online, offline }: &Lists) -> Option<Frame> {
+    let has_any = !(online.is_empty() && offline.is_empty());
+    has_any.then(|| Frame::watchlist_events(online, offline))
 }
 
 // === Lifecycle ===
@@ -247,8 +263,8 @@ impl Actor for Users {
 impl Handler<Enter> for Users {
     type Result = ();
 
-    fn handle(&mut self, enter: Enter, _ctx: &mut Self::Context) {
-        vital("users", || self.enter(enter));
+    fn handle(&mut self, enter: Enter, ctx: &mut Self::Context) {
+        vital("users", || self.enter(enter, ctx));
     }
 }
 
@@ -260,49 +276,18 @@ impl Handler<Exit> for Users {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+impl Handler<Seen> for Users {
+    type Result = ();
 
-    use super::*;
-
-    fn user(id: &str) -> UserId {
-        UserId::parse(id).unwrap()
+    fn handle(&mut self, seen: Seen, ctx: &mut Self::Context) {
+        vital("users", || self.seen(&seen, ctx));
     }
+}
 
-    fn socket(id: u64) -> SocketId {
-        SocketId::new(1, id)
-    }
+impl Handler<LookAgain> for Users {
+    type Result = ();
 
-    fn watcher(id: u64, name: &str) -> Watcher {
-        Watcher { seat: Seat { worker: 0, slot: 0, socket: socket(id) }, user: user(name) }
-    }
-
-    #[test]
-    fn a_user_is_online_from_the_first_connection_to_the_last() {
-        let mut realm = Realm::default();
-        assert!(realm.enter(socket(1), &user("a")));
-        assert!(!realm.enter(socket(2), &user("a")));
-        assert!(!realm.enter(socket(2), &user("a")), "the same connection again");
-        assert_eq!(realm.exit(socket(1)), None);
-        assert_eq!(realm.exit(socket(2)), Some(user("a")));
-        assert_eq!(realm.exit(socket(2)), None);
-    }
-
-    #[test]
-    fn a_watchlist_tells_online_from_offline_and_leaves_nothing_behind() {
-        let mut realm = Realm::default();
-        realm.enter(socket(1), &user("u1"));
-        realm.enter(socket(9), &user("w"));
-        let list = vec![user("u1"), user("u2"), user("u1")];
-        let (online, offline) = realm.watch(&watcher(9, "w"), list);
-        assert_eq!((online, offline), (vec![user("u1")], vec![user("u2")]));
-        realm.watch(&watcher(9, "w"), vec![user("u2")]);
-        assert!(!realm.watchers.contains_key(&user("u1")));
-        for id in [1, 9] {
-            let gone = realm.exit(socket(id)).unwrap();
-            realm.connections.remove(&gone);
-        }
-        assert!(realm.is_empty());
+    fn handle(&mut self, _again: LookAgain, ctx: &mut Self::Context) {
+        vital("users", || self.look_again(ctx));
     }
 }
