@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::apps::MAIN;
 use crate::support::{Socket, TestNode, unique};
-use crate::surroundings::{Redis, is_whole, killable, node, until};
+use crate::surroundings::{Proxy, Redis, is_whole, killable, node, until};
 
 fn channel_of(user: &str) -> String {
     format!("#server-to-user-{user}")
@@ -163,6 +163,26 @@ fn who_is_gone_with_redis_and_the_node_is_offline_when_redis_is_back() {
     wait_for_whole(&[&here]);
     socket.expect_watched(&[("offline", &[&user])]);
     fence(&here, &mut socket, &name);
+}
+
+/// What says so is lost on its way, and read again.
+#[test]
+fn a_lost_coming_and_a_lost_going_are_told_all_the_same() {
+    let redis = Redis::start();
+    let proxy = Proxy::start(redis.port());
+    let (here, there) = (node(proxy.options()), node(redis.options()));
+    let user = unique("user");
+    let (mut socket, name) = watcher(&here, &[("offline", &[&user])]);
+    let lose_next = || proxy.drop_next(1);
+    lose_next();
+    let mut far = there.connect(MAIN);
+    far.sign_in(&user);
+    socket.expect_watched(&[("online", &[&user])]);
+    lose_next();
+    far.close();
+    socket.expect_watched(&[("offline", &[&user])]);
+    fence(&here, &mut socket, &name);
+    assert_eq!(proxy.left_to_drop(), 0);
 }
 
 #[test]

@@ -65,9 +65,8 @@ impl ChannelActor {
             return;
         };
         let member = Member { user: user.clone(), info: "{}".into() };
-        let turn = |mirror: &mut Mirror| match occupied {
-            true => mirror.joined(at, &member),
-            false => mirror.left(at, &member.user),
+        let turn = |mirror: &mut Mirror| {
+            if occupied { mirror.joined(at, &member) } else { mirror.left(at, &member.user) }
         };
         self.reflect(turn, None, ctx);
         self.tell_watcher();
