@@ -173,12 +173,11 @@ fn a_lost_coming_and_a_lost_going_are_told_all_the_same() {
     let (here, there) = (node(proxy.options()), node(redis.options()));
     let user = unique("user");
     let (mut socket, name) = watcher(&here, &[("offline", &[&user])]);
-    let lose_next = || proxy.drop_next(1);
-    lose_next();
+    proxy.drop_next(1);
     let mut far = there.connect(MAIN);
     far.sign_in(&user);
     socket.expect_watched(&[("online", &[&user])]);
-    lose_next();
+    proxy.drop_next(1);
     far.close();
     socket.expect_watched(&[("offline", &[&user])]);
     fence(&here, &mut socket, &name);
