@@ -26,6 +26,17 @@ const OPEN: Duration = Duration::from_secs(2);
 pub type Locate =
     Arc<dyn Fn() -> BoxFuture<'static, Result<ConnectionInfo, ConnectError>> + Send + Sync>;
 
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LendError {
+    /// None was free in time.
+    #[error("too many questions at once")]
+    Busy,
+    /// None can be opened.
+    #[error(transparent)]
+    Away(#[from] ConnectError),
+}
+
 /// See the module.
 pub(super) struct Pool {
     locate: Locate,
@@ -39,14 +50,18 @@ impl Pool {
     }
 
     /// Lends a connection.
-    pub(super) async fn lend(&self) -> Result<Connection, ConnectError> {
-        let lent = self.of_master().await?.get().await;
-        // if all are lent, there is a master
-        let is_lost = |error: &PoolError| !matches!(error, PoolError::Timeout(TimeoutType::Wait));
-        if lent.as_ref().is_err_and(is_lost) {
-            self.forget().await;
+    ///
+    /// # Errors
+    /// [`LendError`].
+    pub(super) async fn lend(&self) -> Result<Connection, LendError> {
+        match self.of_master().await?.get().await {
+            Ok(lent) => Ok(lent),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(LendError::Busy),
+            Err(error) => {
+                self.forget().await;
+                Err(LendError::Away(error.into()))
+            }
         }
-        Ok(lent?)
     }
 
     /// Has the master looked for by the next question.

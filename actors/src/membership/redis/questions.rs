@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::fut::wrap_future;
 use actix::{AsyncContext as _, Context, Handler};
 use hashbrown::HashMap;
+use log::Level;
 use redis::{RedisError, RedisResult, Value};
 use tokio::sync::oneshot;
 
@@ -15,6 +16,7 @@ use super::Task;
 use super::answers;
 use super::client::{Client, is_elsewhere};
 use super::keeper::Keeper;
+use super::pool::LendError;
 use crate::channel::Member;
 use crate::facts::CachedEvent;
 use crate::membership::{
@@ -65,7 +67,9 @@ where
     F: Future<Output = Result<T, Trouble>>,
 {
     let lent = task.pool.lend().await.map_err(|error| {
-        log::warn!(error:% = error; "membership: a question cannot be asked");
+        // those who asked too much at once need not fill the log as well
+        let level = if matches!(error, LendError::Busy) { Level::Debug } else { Level::Warn };
+        log::log!(level, error:% = error; "membership: a question cannot be asked");
         MembershipError::Unreachable
     })?;
     let client = Client::over(lent.clone(), Arc::clone(&task.calls), task.options.response);
