@@ -378,6 +378,8 @@ mod tests {
             (Relayed::Joined(joined), false),
             (Relayed::Left(user), false),
             (Relayed::Counted(counts), true),
+            (Relayed::Occupied, false),
+            (Relayed::Vacated, false),
             (Relayed::Nothing, false),
         ] {
             let text = wire.write(&key(), &body, delivered).unwrap();
