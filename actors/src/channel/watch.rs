@@ -37,16 +37,18 @@ pub(super) struct Watch {
 }
 
 impl ChannelActor {
-    /// Begins to tell whether the user is online, as soon as that is known and whenever it changes.
+    /// Begins to tell whether the user is online, as soon as that is known and whenever it changes. Looks at it
+    /// anew if it has begun.
     pub(super) fn watch(
         &mut self,
         user: UserId,
         watcher: Recipient<Seen>,
         ctx: &mut Context<Self>,
     ) {
-        self.watch = Some(Watch { user, watcher, told: None });
-        // what an earlier watch has left is out of date
-        self.presence = Presence::new(true);
+        if self.watch.replace(Watch { user, watcher, told: None }).is_none() {
+            // what an earlier watch has left is out of date
+            self.presence = Presence::new(true);
+        }
         if self.joining.is_none() {
             self.look_at_user(ctx);
         }
