@@ -81,11 +81,14 @@ pub async fn serve(mut config: ServerConfig) -> Result<RunningServer, ServeError
     };
     let announcer = Arc::new(Wire::new("", &options.cluster_secret));
     let connect = membership::redis::connect(options.clone());
+    let locate = membership::redis::locate(options.clone());
     let settings = membership::redis::Options::of(&options);
     let bridge = bridge::redis::Ready::check(options).await?;
     let mut running = None;
-    let join =
-        |sink| running.insert(RedisMembership::start(settings, connect, announcer, sink)).handle();
+    let join = |sink| {
+        let membership = RedisMembership::start(settings, connect, locate, announcer, sink);
+        running.insert(membership).handle()
+    };
     let start = |node| Node::start_sharing(node, |sink| bridge.start(sink), join);
     let mut server = serve_with(config, start).await?;
     server.membership = running;

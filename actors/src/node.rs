@@ -22,7 +22,7 @@ use crate::facts::{ChannelFacts, Listed, NodeError, Publication};
 use crate::limits::NodeLimits;
 use crate::membership::counters::Counters;
 use crate::membership::reach::Reach;
-use crate::membership::{Counts, MembershipError, MembershipHandle, MembershipSink};
+use crate::membership::{Counts, Described, MembershipError, MembershipHandle, MembershipSink};
 use crate::metrics::Metrics;
 use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
 use crate::registry::{DescribeAll, Registry};
@@ -236,15 +236,15 @@ impl NodeHandle {
         let key = ChannelKey { app: app.id.clone(), channel: channel.clone() };
         let (facts, answer) = Answer::expected();
         let _place = self.ask(app, channel, Command::Describe(facts))?;
-        let (facts, counts) = join(self.wait(answer), self.everywhere(|all| all.counts(key))).await;
+        let (facts, all) = join(self.wait(answer), self.everywhere(|all| all.describe(key))).await;
         let facts = facts?;
-        Ok(match counts {
+        Ok(match all {
             None => facts,
             Some(Err(_)) => ChannelFacts { partial: true, ..facts },
-            Some(Ok(Counts { subscriptions, users, .. })) => {
+            Some(Ok(Described { counts, cached })) => {
                 // the newest subscriptions of this node may still be on their way
-                let subscriptions = subscriptions.max(facts.subscriptions);
-                ChannelFacts { subscriptions, users, ..facts }
+                let subscriptions = counts.subscriptions.max(facts.subscriptions);
+                ChannelFacts { subscriptions, users: counts.users, cached, partial: false }
             }
         })
     }

@@ -9,12 +9,13 @@ use crate::bridge::{BridgeEvent, Held, Relay, Relayed};
 use crate::channel::{Command, Route};
 use crate::config::{Apps, NodeConfig};
 use crate::crew::Crew;
+use crate::door::post;
 use crate::facts::NodeError;
 use crate::limits::NodeLimits;
 use crate::membership::{Counts, MembershipEvent};
 use crate::protocol::{AppId, ChannelKey};
 use crate::registry::Registries;
-use crate::users::Users;
+use crate::users::{LookAgain, Users};
 
 /// One for each node.
 pub(crate) struct Shared {
@@ -94,6 +95,9 @@ impl Shared {
             MembershipEvent::Counted { key, counts } => self.tell_counts(key, counts),
             MembershipEvent::Reachable(is_there) => {
                 self.crew.reach().set(is_there, self.crew.now());
+                if is_there {
+                    self.look_again();
+                }
             }
             MembershipEvent::Connections(told) => self.crew.elsewhere().hear(&told),
             MembershipEvent::Occupied { .. } | MembershipEvent::Vacated { .. } => {}
@@ -112,6 +116,13 @@ impl Shared {
             bridge.relay(Relay { to_self: false, ..Relay::new(key.clone(), body) });
         }
         self.route(key, Command::Counted(counts));
+    }
+
+    /// Has all who are watched looked at: nobody is told of what the broker has lost.
+    fn look_again(&self) {
+        for users in self.users.iter().filter_map(OnceLock::get) {
+            post(users, LookAgain);
+        }
     }
 
     fn route(&self, key: ChannelKey, command: Command) {

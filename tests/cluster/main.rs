@@ -33,3 +33,4 @@ mod start;
 mod support;
 #[path = "support/mod.rs"]
 mod surroundings;
+mod users;

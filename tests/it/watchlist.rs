@@ -1,20 +1,9 @@
 //! Watchlists: who of a user's friends is online (checks 71-73).
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::apps::MAIN;
-use crate::support::{Socket, shared, unique};
-
-fn sign_in_watching(socket: &mut Socket, user: &str, watchlist: &[&str]) {
-    socket.ask_sign_in(&json!({"id": user, "watchlist": watchlist}).to_string());
-    socket.expect_event("pusher:signin_success");
-}
-
-fn expect_watched(socket: &mut Socket, events: Value) {
-    socket.expect(json!({
-        "event": "pusher_internal:watchlist_events", "data": {"events": events}
-    }));
-}
+use crate::support::{shared, unique};
 
 #[test]
 fn check_071_a_watcher_is_told_who_is_online_and_who_is_not() {
@@ -22,14 +11,8 @@ fn check_071_a_watcher_is_told_who_is_online_and_who_is_not() {
     let mut online = shared().connect(MAIN);
     online.sign_in(&first);
     let mut watcher = shared().connect(MAIN);
-    sign_in_watching(&mut watcher, &unique("watcher"), &[&first, &second]);
-    expect_watched(
-        &mut watcher,
-        json!([
-            {"name": "online", "user_ids": [first]},
-            {"name": "offline", "user_ids": [second]}
-        ]),
-    );
+    watcher.sign_in_watching(&unique("watcher"), &[&first, &second]);
+    watcher.expect_watched(&[("online", &[&first]), ("offline", &[&second])]);
     watcher.expect_silence();
 }
 
@@ -39,10 +22,10 @@ fn check_071_an_empty_list_is_left_out() {
     let mut online = shared().connect(MAIN);
     online.sign_in(&user);
     let mut watcher = shared().connect(MAIN);
-    sign_in_watching(&mut watcher, &unique("watcher"), &[&user]);
-    expect_watched(&mut watcher, json!([{"name": "online", "user_ids": [user]}]));
+    watcher.sign_in_watching(&unique("watcher"), &[&user]);
+    watcher.expect_watched(&[("online", &[&user])]);
     let mut lonely = shared().connect(MAIN);
-    sign_in_watching(&mut lonely, &unique("watcher"), &[]);
+    lonely.sign_in_watching(&unique("watcher"), &[]);
     lonely.expect_silence();
 }
 
@@ -50,18 +33,18 @@ fn check_071_an_empty_list_is_left_out() {
 fn check_072_a_watcher_hears_of_the_first_and_the_last_connection() {
     let user = unique("watched");
     let mut watcher = shared().connect(MAIN);
-    sign_in_watching(&mut watcher, &unique("watcher"), &[&user]);
-    expect_watched(&mut watcher, json!([{"name": "offline", "user_ids": [user]}]));
+    watcher.sign_in_watching(&unique("watcher"), &[&user]);
+    watcher.expect_watched(&[("offline", &[&user])]);
     let mut first = shared().connect(MAIN);
     first.sign_in(&user);
-    expect_watched(&mut watcher, json!([{"name": "online", "user_ids": [user]}]));
+    watcher.expect_watched(&[("online", &[&user])]);
     let mut second = shared().connect(MAIN);
     second.sign_in(&user);
     first.cut();
     second.expect_silence();
     watcher.expect_nothing_for(std::time::Duration::from_millis(500));
     second.cut();
-    expect_watched(&mut watcher, json!([{"name": "offline", "user_ids": [user]}]));
+    watcher.expect_watched(&[("offline", &[&user])]);
     watcher.expect_silence();
 }
 
@@ -69,8 +52,8 @@ fn check_072_a_watcher_hears_of_the_first_and_the_last_connection() {
 fn check_072_presence_alone_is_not_online() {
     let user = unique("watched");
     let mut watcher = shared().connect(MAIN);
-    sign_in_watching(&mut watcher, &unique("watcher"), &[&user]);
-    expect_watched(&mut watcher, json!([{"name": "offline", "user_ids": [user]}]));
+    watcher.sign_in_watching(&unique("watcher"), &[&user]);
+    watcher.expect_watched(&[("offline", &[&user])]);
     let mut member = shared().connect(MAIN);
     member.join(&unique("presence-watched"), &user);
     watcher.expect_nothing_for(std::time::Duration::from_millis(300));

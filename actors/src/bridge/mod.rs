@@ -53,6 +53,10 @@ pub enum Relayed {
     Left(UserId),
     /// How many are in the channel over all nodes.
     Counted(Counts),
+    /// The channel has its first subscription on any node.
+    Occupied,
+    /// The channel has no subscription any more on any node.
+    Vacated,
     /// Nothing that is to be told, but it has its place in the channel's sequence.
     Nothing,
     /// What stood here or before cannot be told: whoever counts by positions is to ask.
@@ -68,6 +72,8 @@ impl std::fmt::Debug for Relayed {
             Self::Joined(_) => "Joined",
             Self::Left(_) => "Left",
             Self::Counted(_) => "Counted",
+            Self::Occupied => "Occupied",
+            Self::Vacated => "Vacated",
             Self::Nothing => "Nothing",
             Self::Missing => "Missing",
         })
@@ -140,7 +146,7 @@ pub enum BridgeEvent {
         key: ChannelKey,
         /// What is told.
         body: Relayed,
-        /// Its place in the channel's sequence, if it has one; presence channels only.
+        /// Its place in the channel's sequence, if it has one; presence channels and users' channels only.
         position: Option<Position>,
         /// Let go when it has been handed to the workers.
         held: Held,

@@ -173,6 +173,8 @@ impl Wire {
                 envelope.s = Some(counts.subscriptions);
                 envelope.t = Some(counts.at);
             }
+            Relayed::Occupied => envelope.k = Cow::Borrowed("occupied"),
+            Relayed::Vacated => envelope.k = Cow::Borrowed("vacated"),
             Relayed::Nothing => envelope.k = Cow::Borrowed("nothing"),
             Relayed::Missing => envelope.k = Cow::Borrowed("missing"),
         }
@@ -185,7 +187,7 @@ impl Wire {
     /// the sequence, whose followers find out by asking who is there.
     fn announce(&self, key: &ChannelKey, body: &Relayed) -> String {
         self.write(key, body, false).unwrap_or_else(|error| {
-            log::warn!("who came or went cannot be told to other nodes: {error}");
+            log::warn!("what became of a channel cannot be told to other nodes: {error}");
             self.write(key, &Relayed::Missing, false).unwrap_or_default()
         })
     }
@@ -244,13 +246,24 @@ impl Announcer for Wire {
         self.announce(key, &Relayed::Left(user.clone()))
     }
 
-    fn occupied(&self, _key: &ChannelKey) -> Option<String> {
-        None
+    fn occupied(&self, key: &ChannelKey) -> Option<String> {
+        is_watched(key).then(|| self.announce(key, &Relayed::Occupied))
     }
 
-    fn vacated(&self, _key: &ChannelKey) -> Option<String> {
-        None
+    fn vacated(&self, key: &ChannelKey) -> Option<String> {
+        is_watched(key).then(|| self.announce(key, &Relayed::Vacated))
     }
+
+    fn data_of(&self, key: &ChannelKey, envelope: &str) -> Option<ByteString> {
+        match self.read(key, envelope).ok()?.body {
+            Relayed::Published { data, .. } => Some(data),
+            _ => None,
+        }
+    }
+}
+
+fn is_watched(key: &ChannelKey) -> bool {
+    key.channel.kind().capabilities().watched
 }
 
 /// Tells a later version from what is no envelope.
@@ -298,6 +311,8 @@ fn body_of(envelope: Envelope<'_>) -> Result<Relayed, WireError> {
             let (subscriptions, at) = envelope.s.zip(envelope.t).ok_or(WireError::Malformed)?;
             Ok(Relayed::Counted(Counts { subscriptions, at, users: 0 }))
         }
+        "occupied" => Ok(Relayed::Occupied),
+        "vacated" => Ok(Relayed::Vacated),
         "nothing" => Ok(Relayed::Nothing),
         "missing" => Ok(Relayed::Missing),
         _ => Err(WireError::Unknown),
@@ -365,6 +380,8 @@ mod tests {
             (Relayed::Joined(joined), false),
             (Relayed::Left(user), false),
             (Relayed::Counted(counts), true),
+            (Relayed::Occupied, false),
+            (Relayed::Vacated, false),
             (Relayed::Nothing, false),
             (Relayed::Missing, false),
         ] {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use actix::Message;
+use actix::{Message, Recipient};
 use tokio::sync::oneshot;
 
 use crate::bridge::{Relayed, Remembered};
-use crate::channel::Member;
+use crate::channel::{Member, Seen};
 use crate::config::App;
 use crate::door::Place;
 use crate::facts::{ChannelFacts, Publication};
@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Tell { seat: Seat, frame: Frame },
     /// Close the connection of every subscriber.
     Terminate,
+    /// Tell from now on whether the channel's user is online on any node.
+    Watch { user: UserId, watcher: Recipient<Seen> },
+    /// Tell it no more.
+    Unwatch,
     /// Say what is known of the channel.
     Describe(Answer<ChannelFacts>),
     /// Say who is present.
@@ -98,7 +102,7 @@ impl Command {
     /// cached events.
     pub(crate) fn starts(&self, can: Capabilities, alone: bool) -> bool {
         match self {
-            Self::Join(_) => true,
+            Self::Join(_) | Self::Watch { .. } => true,
             Self::Publish { .. } => can.caches && alone,
             _ => false,
         }

@@ -171,7 +171,7 @@ impl ChannelActor {
         self.reflect(|mirror| mirror.miss(at), None, ctx);
     }
 
-    fn reflect(
+    pub(super) fn reflect(
         &mut self,
         change: impl FnOnce(&mut Mirror) -> Reflected,
         told: Option<(&Frame, Option<&Place>)>,
@@ -207,7 +207,10 @@ impl ChannelActor {
         }
     }
 
-    fn tell_difference(&self, difference: &Difference) {
+    fn tell_difference(&mut self, difference: &Difference) {
+        if self.can.watched {
+            return self.tell_watcher();
+        }
         let channel = &self.key.channel;
         for user in &difference.went {
             self.fan_out(&Frame::member_removed(channel, user), None, None);
@@ -245,7 +248,7 @@ impl ChannelActor {
     }
 
     /// Asks who is there, after a wait, until there is an answer.
-    fn look(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+    pub(super) fn look(&mut self, wait: Duration, ctx: &mut Context<Self>) {
         if !std::mem::replace(&mut self.entering.is_looking, true) {
             self.look_after(wait, ctx);
         }

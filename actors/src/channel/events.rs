@@ -50,6 +50,8 @@ impl ChannelActor {
         place: Option<&Place>,
         ctx: &mut Context<Self>,
     ) {
+        // of a user's channel, what it is for is kept only while it is watched
+        let position = position.filter(|_| !self.can.watched || self.watch.is_some());
         match body {
             Relayed::Published { event, data, except } => {
                 let channel = self.key.channel.clone();
@@ -66,6 +68,12 @@ impl ChannelActor {
             }
             Relayed::Left(user) => {
                 return position.into_iter().for_each(|at| self.went(at, &user, place, ctx));
+            }
+            Relayed::Occupied => {
+                return position.into_iter().for_each(|at| self.turned(at, true, ctx));
+            }
+            Relayed::Vacated => {
+                return position.into_iter().for_each(|at| self.turned(at, false, ctx));
             }
             Relayed::Nothing => {}
             Relayed::Missing => {

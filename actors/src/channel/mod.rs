@@ -15,6 +15,7 @@ mod events;
 mod presence;
 mod roster;
 mod subscribers;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use self::cache::Cache;
 use self::count::CountPace;
 use self::entering::Entering;
 use self::presence::Presence;
+use self::watch::Watch;
 use crate::bridge::Remembered;
 use crate::config::App;
 use crate::crew::Crew;
@@ -40,6 +42,7 @@ use crate::seat::{ChannelId, Seat};
 
 pub(crate) use self::command::{Answer, Command, Join, Route};
 pub use self::roster::Member;
+pub(crate) use self::watch::Seen;
 
 const FAILED: (ErrorCode, &str) = (ErrorCode::Reconnect, "Channel restarted");
 const UNREACHABLE: (ErrorCode, &str) =
@@ -89,6 +92,8 @@ pub(crate) struct ChannelActor {
     counts: Counts,
     cache: Cache,
     pace: CountPace,
+    /// Who is told whether the channel's user is online.
+    watch: Option<Watch>,
     /// Joins that wait until the bridge follows the channel; `None` once it does.
     joining: Option<Vec<Join>>,
     /// A look is promised at the time when the cached event is forgotten.
@@ -131,6 +136,7 @@ impl ChannelActor {
             counts: Counts::default(),
             cache: Cache::default(),
             pace: CountPace::default(),
+            watch: None,
             forgets: false,
             failed: false,
             handled: 0,
@@ -149,6 +155,8 @@ impl ChannelActor {
             Command::Whisper { seat, whisper, place } => self.whisper(seat, whisper, place),
             Command::Tell { seat, frame } => self.tell(seat, frame),
             Command::Terminate => self.dismiss_all(TERMINATED),
+            Command::Watch { user, watcher } => self.watch(user, watcher, ctx),
+            Command::Unwatch => self.watch = None,
             Command::Describe(facts) => facts.give(|| self.facts()),
             Command::ListMembers(members) => {
                 members.give(|| self.presence.users());
@@ -175,6 +183,7 @@ impl ChannelActor {
         for join in self.joining.take().into_iter().flatten() {
             self.join(join, ctx);
         }
+        self.look_at_user(ctx);
     }
 
     fn facts(&mut self) -> ChannelFacts {
@@ -189,7 +198,11 @@ impl ChannelActor {
     /// Tells the registry when nobody is left and nothing is remembered, now or once it is forgotten.
     fn tell_if_vacant(&mut self, ctx: &mut Context<Self>) {
         let waiting = self.joining.as_ref().is_some_and(|joins| !joins.is_empty());
-        if waiting || !self.entering.is_empty() || !self.subscribers.is_empty() {
+        if waiting
+            || self.watch.is_some()
+            || !self.entering.is_empty()
+            || !self.subscribers.is_empty()
+        {
             return;
         }
         // a bridge remembers for all nodes; alone, the channel stays until it has forgotten
@@ -215,12 +228,14 @@ impl ChannelActor {
         self.failed = true;
         self.dismiss_all(FAILED);
         self.report(Ended::Failed);
+        self.end_watch();
     }
 
     /// Answers what was on its way when the channel failed.
     fn turn_away(&self, command: Command) {
         match command {
             Command::Join(join) => self.dismiss(join.seat, FAILED),
+            Command::Watch { user, watcher } => self.send_away(user, &watcher),
             command => command.answer_for_none(),
         }
     }

@@ -177,10 +177,9 @@ impl ChannelActor {
             None => self.tell_count(ctx),
             // they are counted as they enter and leave
             Some(_) if self.can.members => {}
-            Some(membership) if self.can.listed => {
+            Some(membership) => {
                 membership.count(self.key.clone(), self.subscribers.len() as u64);
             }
-            Some(_) => {}
         }
     }
 

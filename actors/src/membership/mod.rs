@@ -19,11 +19,13 @@ pub mod redis;
 use std::sync::Arc;
 
 use actix::{Message, Recipient};
+use bytestring::ByteString;
 use tokio::sync::oneshot;
 
 use self::counters::Counters;
 use crate::channel::Member;
 use crate::door::tell;
+use crate::facts::CachedEvent;
 use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
 
 /// Where a channel's sequence stands.
@@ -53,6 +55,15 @@ pub struct Counts {
     pub users: u64,
     /// The moment, in microseconds by the broker's clock: of two counts the later one holds.
     pub at: u64,
+}
+
+/// What the API tells of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Described {
+    /// How many there are.
+    pub counts: Counts,
+    /// The event that it remembers; cache channels only.
+    pub cached: Option<CachedEvent>,
 }
 
 // === Commands ===
@@ -113,7 +124,8 @@ pub struct ReportConnections {
     pub connections: Vec<(AppId, u64)>,
 }
 
-/// Asks who is in a presence channel. For a mirror that has lost its sequence, and for the API.
+/// Asks who is in a presence channel; in the channel of a user, the user while anybody is. For a mirror that
+/// has none or has lost its sequence, and for the API.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ListMembers {
@@ -123,14 +135,14 @@ pub struct ListMembers {
     pub answer: oneshot::Sender<Result<Roster, MembershipError>>,
 }
 
-/// Asks how many are in a channel.
+/// Asks how many are in a channel, and which event it remembers.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CountChannel {
     /// The channel.
     pub key: ChannelKey,
     /// Takes the answer.
-    pub answer: oneshot::Sender<Result<Counts, MembershipError>>,
+    pub answer: oneshot::Sender<Result<Described, MembershipError>>,
 }
 
 /// Asks which channels of an application are occupied.
@@ -235,6 +247,9 @@ pub trait Announcer: Send + Sync {
 
     /// Returns what is told when a channel was vacated; `None` = nothing.
     fn vacated(&self, key: &ChannelKey) -> Option<String>;
+
+    /// Reads the data of an event that nodes were told; `None` for what is none.
+    fn data_of(&self, key: &ChannelKey, told: &str) -> Option<ByteString>;
 }
 
 /// Why a question has no answer.
@@ -307,11 +322,11 @@ impl MembershipHandle {
         answered.await.unwrap_or(Err(MembershipError::Unreachable))
     }
 
-    /// Asks how many are in a channel. Bounded as [`Self::members`].
+    /// Asks how many are in a channel, and what it remembers. Bounded as [`Self::members`].
     ///
     /// # Errors
     /// [`MembershipError::Unreachable`].
-    pub async fn counts(&self, key: ChannelKey) -> Result<Counts, MembershipError> {
+    pub async fn describe(&self, key: ChannelKey) -> Result<Described, MembershipError> {
         let (answer, answered) = oneshot::channel();
         tell(&self.count_channel, CountChannel { key, answer });
         answered.await.unwrap_or(Err(MembershipError::Unreachable))

@@ -44,6 +44,8 @@ pub struct Capabilities {
     pub listed: bool,
     /// Subscribers are told the subscription count, where the application asks for it.
     pub counted: bool,
+    /// Those who watch its user are told, on all nodes, when it is occupied and when it is vacated.
+    pub watched: bool,
 }
 
 const PREFIXES: [(&str, ChannelKind); 8] = [
@@ -76,6 +78,7 @@ impl ChannelKind {
             encrypted: false,
             listed: true,
             counted: true,
+            watched: false,
         };
         match self {
             Self::Public => Capabilities { signed: false, ..row },
@@ -94,7 +97,9 @@ impl ChannelKind {
                 counted: false,
                 ..row
             },
-            Self::ServerToUser => Capabilities { listed: false, counted: false, ..row },
+            Self::ServerToUser => {
+                Capabilities { listed: false, counted: false, watched: true, ..row }
+            }
         }
     }
 }

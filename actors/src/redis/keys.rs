@@ -99,6 +99,18 @@ impl Keys {
         self.plain(&format!("l:{app}"))
     }
 
+    /// Users of an application who are signed in: a hash of their channels' subscriptions.
+    pub(crate) fn online(&self, app: &AppId) -> String {
+        self.plain(&format!("o:{app}"))
+    }
+
+    /// Where the subscriptions of a channel stand among those of its application: [`Self::list`], or
+    /// [`Self::online`] for what is not listed.
+    pub(crate) fn occupied(&self, channel: &ChannelKey) -> String {
+        let is_listed = channel.channel.kind().capabilities().listed;
+        if is_listed { self.list(&channel.app) } else { self.online(&channel.app) }
+    }
+
     fn plain(&self, name: &str) -> String {
         format!("{}{PARTITION}:{name}", self.prefix)
     }
@@ -159,7 +171,7 @@ mod tests {
                 for (other_index, other_name) in names(&other).iter().enumerate() {
                     prop_assert_eq!(name == other_name, one == other && index == other_index);
                 }
-                for plain in [keys.nodes(), keys.dead(), keys.list(&other.app), keys.index("n.1"), keys.connections(), keys.probe("n1")] {
+                for plain in [keys.nodes(), keys.dead(), keys.list(&other.app), keys.online(&other.app), keys.index("n.1"), keys.connections(), keys.probe("n1")] {
                     prop_assert_ne!(name, &plain);
                 }
             }

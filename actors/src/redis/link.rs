@@ -70,10 +70,7 @@ impl Link {
         &self,
         pushes: impl AsyncPushSender,
     ) -> Result<MultiplexedConnection, LinkError> {
-        let address = match &self.options.topology {
-            Topology::Single => self.first_address()?.clone(),
-            Topology::Sentinel { master } => self.ask_sentinels(master).await?,
-        };
+        let address = self.master().await?;
         let info = self.greeting();
         let config = config().set_push_sender(pushes);
         let mut connection = self.connect(&address, info, &config).await?;
@@ -88,6 +85,24 @@ impl Link {
         let loaded = self.scripts.load(&mut connection).await;
         loaded.map_err(|error| judge(&address, &error))?;
         Ok(connection)
+    }
+
+    /// Finds the master, for who opens connections of its own: how to reach and how to greet it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) async fn locate(&self) -> Result<ConnectionInfo, LinkError> {
+        let address = self.master().await?;
+        let client = self.client(&address, self.greeting());
+        let client = client.map_err(|error| judge(&address, &error))?;
+        Ok(client.get_connection_info().clone())
+    }
+
+    async fn master(&self) -> Result<Address, LinkError> {
+        match &self.options.topology {
+            Topology::Single => self.first_address().cloned(),
+            Topology::Sentinel { master } => self.ask_sentinels(master).await,
+        }
     }
 
     /// Returns the scripts, which every server that a connection leads to has been told.
@@ -199,14 +214,16 @@ impl Link {
     }
 }
 
-fn config() -> AsyncConnectionConfig {
+/// Returns how long a connection waits for what.
+pub(crate) fn config() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(RESPONSE))
         .set_pipeline_buffer_size(PIPELINE)
 }
 
-fn is_master(role: &Value) -> bool {
+/// Reads the answer to `ROLE`.
+pub(crate) fn is_master(role: &Value) -> bool {
     let Value::Array(parts) = role else {
         return false;
     };

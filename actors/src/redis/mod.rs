@@ -6,7 +6,7 @@ mod options;
 mod script;
 
 pub(crate) use keys::{Keys, entry, read_entry};
-pub(crate) use link::Link;
 pub use link::LinkError;
+pub(crate) use link::{Link, config as connection_config, is_master};
 pub use options::{Address, RedisOptions, Topology};
 pub(crate) use script::Scripts;

@@ -3,6 +3,7 @@
 mod faults;
 mod model;
 mod node;
+mod questions;
 mod rows;
 mod server;
 mod transitions;

@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytestring::ByteString;
 use micronotifier_actors::Member;
-use micronotifier_actors::membership::redis::{Connect, Options, RedisMembership};
+use micronotifier_actors::membership::redis::{Connect, Locate, Options, RedisMembership};
 use micronotifier_actors::membership::{
     Admission, Announcer, Enter, Leave, MembershipEvent, MembershipHandle, Outcome, Ticket,
 };
@@ -43,6 +44,11 @@ impl Announcer for Envelopes {
 
     fn vacated(&self, key: &ChannelKey) -> Option<String> {
         Some(self.text("vacated", key, [None, None]))
+    }
+
+    fn data_of(&self, _key: &ChannelKey, told: &str) -> Option<ByteString> {
+        let told: Value = serde_json::from_str(told).ok()?;
+        told["d"].as_str().map(ByteString::from)
     }
 }
 
@@ -89,10 +95,20 @@ impl Node {
             })
         };
         let (sender, events) = channel();
+        let locate: Locate = {
+            let way = Arc::clone(&way);
+            Arc::new(move || {
+                let client = way.lock().unwrap().clone();
+                Box::pin(async move {
+                    let client = client.ok_or("the way to redis is cut")?;
+                    Ok(client.get_connection_info().clone())
+                })
+            })
+        };
         let announcer = Arc::new(Envelopes(options.node.clone()));
         // a node may outlive its test's interest in it
         let sink = Arc::new(move |event| drop(sender.send(event)));
-        let membership = RedisMembership::start(options, connect, announcer, sink);
+        let membership = RedisMembership::start(options, connect, locate, announcer, sink);
         let handle = membership.handle();
         Self { membership, handle, events, tickets: AtomicU64::new(0), way }
     }

@@ -96,7 +96,7 @@ fn counts_of_all_nodes_add_up_and_occupied_and_vacated_are_one_node_s() {
     there.handle.count(other.clone(), 1);
     there.handle.count(news.clone(), 4);
     until("the refinement was told", || {
-        system.block_on(here.handle.counts(news.clone())).unwrap().subscriptions == 7
+        system.block_on(here.handle.describe(news.clone())).unwrap().counts.subscriptions == 7
     });
     let listed = system.block_on(here.handle.occupied(AppId::new("app"), "n", true)).unwrap();
     assert_eq!(listed.len(), 1);
@@ -168,7 +168,7 @@ fn odd_names_stay_apart() {
 fn the_documented_acl_suffices() {
     let (system, server) = (System::new(), Server::start());
     let acl = "~mn:* &mn:* -@all +ping +hello +auth +select +client|setname +client|id +subscribe \
-               +unsubscribe +publish +ssubscribe +sunsubscribe +spublish +@hash +@stream +del +pexpire \
+               +unsubscribe +unwatch +publish +ssubscribe +sunsubscribe +spublish +@hash +@stream +del +pexpire \
                +eval +evalsha +script|load +info +role +time";
     let mut admin = server.connection();
     let mut command = redis::cmd("ACL");
@@ -197,7 +197,7 @@ fn the_documented_acl_suffices() {
     until("the other one is left", || {
         system.block_on(here.handle.members(room.clone())).unwrap().members == [member("2")]
     });
-    assert_eq!(system.block_on(here.handle.counts(room.clone())).unwrap().users, 1);
+    assert_eq!(system.block_on(here.handle.describe(room.clone())).unwrap().counts.users, 1);
     drop(there);
     here.wait_for(&MembershipEvent::Vacated { key: room });
     until("one node is left", || living(&mut admin).len() == 1);

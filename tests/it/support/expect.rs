@@ -29,6 +29,15 @@ impl Socket {
         frame["data"]["presence"].clone()
     }
 
+    /// Expects to be told of watched users: pairs of `online` or `offline` and their names.
+    pub(crate) fn expect_watched(&mut self, events: &[(&str, &[&str])]) {
+        let events: Vec<Value> =
+            events.iter().map(|(name, users)| json!({"name": name, "user_ids": users})).collect();
+        self.expect(json!({
+            "event": "pusher_internal:watchlist_events", "data": {"events": events}
+        }));
+    }
+
     /// Waits for whatever comes next.
     pub(crate) fn next(&mut self) -> Incoming {
         loop {

@@ -181,6 +181,12 @@ impl Socket {
         self.expect(json!({"event": "pusher:signin_success", "data": {"user_data": user_data}}));
     }
 
+    /// Signs in as a user who watches others; what the watcher is told of them is yet to come.
+    pub(crate) fn sign_in_watching(&mut self, user: &str, watchlist: &[&str]) {
+        self.ask_sign_in(&json!({"id": user, "watchlist": watchlist}).to_string());
+        self.expect_event("pusher:signin_success");
+    }
+
     /// Closes as a browser does, and waits for the end.
     pub(crate) fn close(mut self) {
         self.send_bytes(&frame::message(CLOSE, &frame::close_payload(1000, "")));

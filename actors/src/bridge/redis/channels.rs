@@ -332,9 +332,10 @@ impl Channels {
     }
 }
 
-/// Returns a position for channels with members; others do without.
+/// Returns a position for channels with members and for those that are watched; others do without.
 fn place_in(key: &ChannelKey, stands: Option<(Epoch, u64)>) -> Option<Position> {
-    let (epoch, serial) = stands.filter(|_| key.channel.kind().capabilities().members)?;
+    let can = key.channel.kind().capabilities();
+    let (epoch, serial) = stands.filter(|_| can.members || can.watched)?;
     Some(Position { epoch: epoch.as_str().into(), serial })
 }
 

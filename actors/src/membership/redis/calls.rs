@@ -94,7 +94,11 @@ impl Calls {
             include_str!("lua/rows.lua"),
             include_str!("lua/member.lua")
         );
-        let count = concat!(include_str!("lua/rows.lua"), include_str!("lua/count.lua"));
+        let count = concat!(
+            include_str!("../../redis/lua/sequence.lua"),
+            include_str!("lua/rows.lua"),
+            include_str!("lua/count.lua")
+        );
         let roster = concat!(include_str!("lua/rows.lua"), include_str!("lua/roster.lua"));
         let renew = concat!(include_str!("lua/connections.lua"), include_str!("lua/renew.lua"));
         let forget = concat!(include_str!("lua/connections.lua"), include_str!("lua/forget.lua"));
@@ -181,9 +185,11 @@ impl Calls {
         let mut call = self.count.call(&[
             keys.nodes(),
             keys.index(writer.incarnation()),
-            keys.list(&key.app),
+            keys.occupied(key),
             keys.counts(key),
             keys.users(key),
+            keys.meta(key),
+            keys.history(key),
         ]);
         call.arg(writer.incarnation())
             .arg(writer.generation())
@@ -191,7 +197,11 @@ impl Calls {
             .arg(key.channel.as_str())
             .arg(subscriptions)
             .arg(keys.topic(key))
-            .arg(occupancy(key, subscriptions, announcer));
+            .arg(occupancy(key, subscriptions, announcer))
+            .arg(self.history.events)
+            .arg(milliseconds(self.history.wait))
+            .arg(milliseconds(self.history.position))
+            .arg(fresh_epoch());
         call
     }
 
@@ -281,13 +291,13 @@ impl Calls {
         command
     }
 
-    /// Reads who is in a channel. See `lua/roster.lua`.
+    /// Reads who is in a channel, and how many subscriptions there are. See `lua/roster.lua`.
     pub(super) fn roster(&self, key: &ChannelKey) -> Cmd {
         let keys = &self.keys;
         let mut call = self.roster.call(&[
             keys.meta(key),
             keys.history(key),
-            keys.list(&key.app),
+            keys.occupied(key),
             keys.infos(key),
         ]);
         call.arg(key.channel.as_str()).arg(milliseconds(self.history.position)).arg(fresh_epoch());
@@ -297,7 +307,14 @@ impl Calls {
     /// Reads how many subscriptions a channel has.
     pub(super) fn subscriptions(&self, key: &ChannelKey) -> Cmd {
         let mut command = redis::cmd("HGET");
-        command.arg(self.keys.list(&key.app)).arg(key.channel.as_str());
+        command.arg(self.keys.occupied(key)).arg(key.channel.as_str());
+        command
+    }
+
+    /// Reads the event that a channel remembers, and until when.
+    pub(super) fn remembered(&self, key: &ChannelKey) -> Cmd {
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.keys.cached(key)).arg("p").arg("x");
         command
     }
 

@@ -38,6 +38,15 @@ impl Client {
         Ok(client)
     }
 
+    /// Makes a client of a connection that may lead to a server that does not know the scripts yet.
+    pub(super) fn over(
+        connection: MultiplexedConnection,
+        calls: Arc<Calls>,
+        patience: Duration,
+    ) -> Self {
+        Self { connection, calls, patience }
+    }
+
     /// Sends commands in one go. Returns their answers in the same order; an error is the connection's.
     pub(super) async fn send(&self, commands: &[Cmd]) -> RedisResult<Vec<RedisResult<Value>>> {
         if commands.is_empty() {

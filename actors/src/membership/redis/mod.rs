@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ledger`, `row` | what this node has told Redis and has still to tell it (pure) |
 //! | `keeper` | says it, in batches over one connection, and keeps the lease |
+//! | `questions`, `pool` | what the API and mirrors ask, over connections of its own |
 //! | `reaper` | clears what dead nodes have left |
 //! | `calls`, `answers`, `lua/` | the scripts, their arguments, their answers |
 //!
@@ -16,6 +17,7 @@ mod calls;
 mod client;
 mod keeper;
 mod ledger;
+mod pool;
 mod questions;
 mod reaper;
 mod row;
@@ -30,6 +32,8 @@ use self::calls::Calls;
 pub use self::calls::History;
 pub use self::client::{Connect, ConnectError};
 use self::keeper::{Keeper, Retire};
+pub use self::pool::Locate;
+use self::pool::Pool;
 use self::reaper::Reaper;
 use super::counters::Counters;
 use super::{Announcer, MembershipHandle, MembershipSink};
@@ -117,6 +121,15 @@ pub fn connect(redis: RedisOptions) -> Connect {
     })
 }
 
+/// Returns what finds the Redis that nodes share.
+pub fn locate(redis: RedisOptions) -> Locate {
+    let link = Arc::new(Link::new(redis));
+    Arc::new(move || {
+        let link = Arc::clone(&link);
+        Box::pin(async move { Ok(link.locate().await?) })
+    })
+}
+
 /// A running membership. It ends with this value, without a word to Redis unless it was [retired](Self::retire).
 pub struct RedisMembership {
     keeper: Addr<Keeper>,
@@ -126,10 +139,11 @@ pub struct RedisMembership {
 
 impl RedisMembership {
     /// Starts a keeper and a reaper on an arbiter of their own. Call it inside an actix system. Redis need
-    /// not be there yet.
+    /// not be there yet. Questions go over connections of their own, which lead to where `locate` says.
     pub fn start(
         options: Options,
         connect: Connect,
+        locate: Locate,
         announcer: Arc<dyn Announcer>,
         sink: MembershipSink,
     ) -> Self {
@@ -138,6 +152,7 @@ impl RedisMembership {
             calls: Arc::new(Calls::new(Keys::new(&options.prefix), options.history)),
             options,
             connect,
+            pool: Pool::new(locate),
             announcer,
             sink,
             counters: Arc::clone(&counters),
@@ -196,6 +211,7 @@ struct Task {
     options: Options,
     calls: Arc<Calls>,
     connect: Connect,
+    pool: Pool,
     announcer: Arc<dyn Announcer>,
     sink: MembershipSink,
     counters: Arc<Counters>,

@@ -1,57 +1,93 @@
-//! Answers questions about channels from Redis. Whoever asks has a bound of its own on how many are asked
-//! at once; no answer is larger than [`Options::listed`](super::Options::listed) channels.
+//! Answers questions about channels from Redis, over connections of their own. Whoever asks has a bound of its
+//! own on how many are asked at once; no answer is larger than [`Options::listed`](super::Options::listed)
+//! channels.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::{AsyncContext as _, Context, Handler};
 use hashbrown::HashMap;
-use redis::{RedisResult, Value};
+use log::Level;
+use redis::{RedisError, RedisResult, Value};
 use tokio::sync::oneshot;
 
+use super::Task;
 use super::answers;
-use super::client::Client;
+use super::client::{Client, is_elsewhere};
 use super::keeper::Keeper;
-use crate::membership::{CountChannel, Counts, ListMembers, ListOccupied, MembershipError};
+use super::pool::LendError;
+use crate::channel::Member;
+use crate::facts::CachedEvent;
+use crate::membership::{
+    Announcer, CountChannel, Counts, Described, ListMembers, ListOccupied, MembershipError, Roster,
+};
 use crate::protocol::{ChannelKey, ChannelName};
 
 /// Channels read in one go.
 const PAGE: usize = 1000;
-/// Questions under way. After an outage every presence channel asks at the same moment, and what this node
-/// has to say goes over the same connection.
-pub(super) const UNDER_WAY: usize = 64;
 
 type Answer<T> = oneshot::Sender<Result<T, MembershipError>>;
 
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// Redis did not answer, or not as it should.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// The answer would be too long.
+    #[error("too many channels are occupied")]
+    TooMany,
+}
+
 impl Keeper {
-    /// Asks beside the actor, until there is an answer or nobody waits for it any more. Without a
-    /// connection the answer is there at once.
+    /// Asks beside the actor, until there is an answer or nobody waits for it any more. While Redis is known
+    /// to be away the answer is there at once.
     fn ask<T, F>(
         &self,
         mut answer: Answer<T>,
         ctx: &mut Context<Self>,
-        question: impl FnOnce(Client) -> F,
+        question: impl FnOnce(Client) -> F + 'static,
     ) where
         T: 'static,
-        F: Future<Output = Result<T, MembershipError>> + 'static,
+        F: Future<Output = Result<T, Trouble>> + 'static,
     {
-        let Some(client) = self.client.clone() else {
+        if self.client.is_none() {
             // who has given up waiting was told so by the deadline
             return answer.send(Err(MembershipError::Unreachable)).unwrap_or_default();
-        };
-        let (asked, places) = (question(client), Arc::clone(&self.questions));
-        let asked = async move {
-            // it fails when nobody may ask any more, which never is
-            let _place = places.acquire().await;
-            asked.await
-        };
+        }
+        let task = Arc::clone(&self.task);
         ctx.spawn(wrap_future(async move {
             let found = tokio::select! {
-                found = asked => found,
+                found = ask(&task, question) => found,
                 () = answer.closed() => return,
             };
             answer.send(found).unwrap_or_default();
         }));
+    }
+}
+
+async fn ask<T, F>(task: &Task, question: impl FnOnce(Client) -> F) -> Result<T, MembershipError>
+where
+    F: Future<Output = Result<T, Trouble>>,
+{
+    let lent = task.pool.lend().await.map_err(|error| {
+        // those who asked too much at once need not fill the log as well
+        let level = if matches!(error, LendError::Busy) { Level::Debug } else { Level::Warn };
+        log::log!(level, error:% = error; "membership: a question cannot be asked");
+        MembershipError::Unreachable
+    })?;
+    let client = Client::over(lent.clone(), Arc::clone(&task.calls), task.options.response);
+    match question(client).await {
+        Ok(answer) => Ok(answer),
+        Err(Trouble::TooMany) => Err(MembershipError::TooMany),
+        Err(Trouble::Redis(error)) => {
+            log::warn!(error:% = error; "membership: a question has no answer");
+            if is_elsewhere(&error) {
+                task.pool.forget().await;
+            }
+            Err(MembershipError::Unreachable)
+        }
     }
 }
 
@@ -61,8 +97,17 @@ impl Handler<ListMembers> for Keeper {
     fn handle(&mut self, ListMembers { key, answer }: ListMembers, ctx: &mut Self::Context) {
         let roster = self.task.calls.roster(&key);
         self.ask(answer, ctx, |client| async move {
-            reached(client.ask(roster).await.and_then(answers::roster))
+            Ok(of_user(&key, answers::roster(client.ask(roster).await?)?))
         });
+    }
+}
+
+/// In the channel of a user, whose subscriptions are only counted, the user is there while there are any.
+fn of_user(key: &ChannelKey, roster: Roster) -> Roster {
+    let user = key.channel.user().filter(|_| roster.counts.subscriptions > 0);
+    match user {
+        Some(user) => Roster { members: vec![Member { user, info: "{}".into() }], ..roster },
+        None => roster,
     }
 }
 
@@ -70,10 +115,13 @@ impl Handler<CountChannel> for Keeper {
     type Result = ();
 
     fn handle(&mut self, CountChannel { key, answer }: CountChannel, ctx: &mut Self::Context) {
-        let calls = &self.task.calls;
-        let commands = [calls.subscriptions(&key), calls.users(&key), redis::cmd("TIME")];
+        let (calls, announcer) = (&self.task.calls, Arc::clone(&self.task.announcer));
+        let mut commands = vec![redis::cmd("TIME"), calls.subscriptions(&key), calls.users(&key)];
+        if key.channel.kind().capabilities().caches {
+            commands.push(calls.remembered(&key));
+        }
         self.ask(answer, ctx, |client| async move {
-            reached(client.send(&commands).await.and_then(counts))
+            Ok(described(client.send(&commands).await?, &key, &*announcer)?)
         });
     }
 }
@@ -84,12 +132,12 @@ impl Handler<ListOccupied> for Keeper {
     fn handle(&mut self, list: ListOccupied, ctx: &mut Self::Context) {
         let ListOccupied { app, prefix, users, answer } = list;
         let task = self.task.clone();
-        self.ask(answer, ctx, |client| async move {
+        self.ask(answer, ctx, move |client| async move {
             let mut found: HashMap<ChannelName, Counts> = HashMap::new();
             let mut cursor = 0;
             loop {
                 let page = task.calls.list_page(&app, cursor, PAGE);
-                let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = reached(client.ask(page).await)?;
+                let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
                 for (name, subscriptions) in rows {
                     // a line that no node of ours has written is left out
                     if let Ok(name) = std::str::from_utf8(&name)
@@ -101,7 +149,7 @@ impl Handler<ListOccupied> for Keeper {
                     }
                 }
                 if found.len() > task.options.listed {
-                    return Err(MembershipError::TooMany);
+                    return Err(Trouble::TooMany);
                 }
                 cursor = next;
                 if cursor == 0 {
@@ -116,11 +164,9 @@ impl Handler<ListOccupied> for Keeper {
                         task.calls.users(&ChannelKey { app, channel })
                     };
                     let commands: Vec<_> = page.iter().map(count).collect();
-                    let answers = reached(client.send(&commands).await)?;
+                    let answers = client.send(&commands).await?;
                     for ((_, counts), answer) in page.iter_mut().zip(answers) {
-                        counts.users = reached(
-                            answer.and_then(|answer| Ok(redis::from_redis_value(answer)?)),
-                        )?;
+                        counts.users = read(answer?)?;
                     }
                 }
             }
@@ -129,21 +175,31 @@ impl Handler<ListOccupied> for Keeper {
     }
 }
 
-fn counts(answers: Vec<RedisResult<Value>>) -> RedisResult<Counts> {
-    let answers = answers.into_iter().collect::<RedisResult<Vec<_>>>()?;
-    let (subscriptions, users, (seconds, micros)): (Option<u64>, u64, (u64, u64)) =
-        redis::from_redis_value(Value::Array(answers))?;
-    let subscriptions = subscriptions.unwrap_or_default();
-    Ok(Counts {
-        subscriptions,
-        users,
-        at: seconds.saturating_mul(1_000_000).saturating_add(micros),
-    })
+/// Reads the answers to time, subscriptions, users and, of a cache channel, what it remembers.
+fn described(
+    answers: Vec<RedisResult<Value>>,
+    key: &ChannelKey,
+    announcer: &dyn Announcer,
+) -> RedisResult<Described> {
+    let mut answers = answers.into_iter();
+    let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
+    let (seconds, micros): (u64, u64) = read(next()?)?;
+    let at = seconds.saturating_mul(1_000_000).saturating_add(micros);
+    let subscriptions: Option<u64> = read(next()?)?;
+    let counts =
+        Counts { subscriptions: subscriptions.unwrap_or_default(), users: read(next()?)?, at };
+    let (told, ends): (Option<String>, Option<u64>) = match next()? {
+        Value::Nil => (None, None),
+        remembered => read(remembered)?,
+    };
+    let left = ends.and_then(|ends| ends.checked_sub(at / 1000)).filter(|left| *left > 0);
+    let cached = told.zip(left).and_then(|(told, left)| {
+        let data = announcer.data_of(key, &told)?;
+        Some(CachedEvent { data, expires_in: Duration::from_millis(left) })
+    });
+    Ok(Described { counts, cached })
 }
 
-fn reached<T>(answer: RedisResult<T>) -> Result<T, MembershipError> {
-    answer.map_err(|error| {
-        log::warn!(error:% = error; "membership: a question has no answer");
-        MembershipError::Unreachable
-    })
+fn read<T: redis::FromRedisValue>(answer: Value) -> RedisResult<T> {
+    Ok(redis::from_redis_value(answer)?)
 }

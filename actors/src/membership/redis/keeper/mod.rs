@@ -15,13 +15,12 @@ use actix::fut::wrap_future;
 use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message};
 use hashbrown::HashMap;
 use redis::{RedisResult, Value};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::Task;
 use super::answers::{self, Answer};
 use super::client::{Client, ConnectError};
 use super::ledger::Ledger;
-use super::questions;
 use crate::clock::Clock;
 use crate::lifeline::contain;
 use crate::membership::{Count, Enter, Leave, MembershipEvent, Outcome, ReportConnections, Vacate};
@@ -61,8 +60,6 @@ pub(super) struct Keeper {
     /// Earlier incarnations that hold rows until this one has said all.
     former: Vec<Arc<str>>,
     connections: HashMap<AppId, u64>,
-    /// Bounds the questions under way.
-    pub(super) questions: Arc<Semaphore>,
     failures: u32,
     reachable: bool,
 }
@@ -96,7 +93,6 @@ impl Keeper {
             run: None,
             former: Vec::new(),
             connections: HashMap::new(),
-            questions: Arc::new(Semaphore::new(questions::UNDER_WAY)),
             failures: 0,
             reachable: false,
         }
