@@ -167,7 +167,7 @@ fn subscriptions_taken_back_at_once_leave_nothing_unanswered() {
     socket.ask_subscribe(&json!({ "channel": channel }));
     while socket.expect_event("pusher_internal:subscription_succeeded")["channel"] != channel {}
     here.fence(&channel, &mut [&mut socket]);
-    until("channels that nobody wants are not followed", || watch(&here).followed.get() == 1);
+    until("channels that nobody wants are not followed", || watch(&here).followed() == 1);
     let followed: Vec<String> = redis.command(&["PUBSUB", "CHANNELS", "*:t:*"]);
     assert_eq!(followed.len(), 1, "{followed:?}");
 }

@@ -3,7 +3,7 @@
 //! At most [`IN_FLIGHT`] commands have no answer yet; what comes beyond waits for at most [`PATIENCE`],
 //! and so does everything while there is no connection. An event is never sent twice: a command without
 //! an answer may have been carried out. Only what the server said it did not do, for it had forgotten
-//! the scripts, is done again.
+//! the scripts or the partition is another's now, is done again.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -30,7 +30,7 @@ use crate::redis::LinkError;
 const IN_FLIGHT: usize = 1024;
 /// How long something may wait to be sent.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often an event is sent that the server did not take for want of the scripts.
+/// How often an event is sent that the server says it did not take, for want of the scripts or the partition.
 const TRIES: u8 = 8;
 /// How long the position of a silent channel is kept. After it a new epoch begins.
 const META: Duration = Duration::from_hours(1);
@@ -54,7 +54,7 @@ pub(super) struct Event {
     /// How long it is remembered as the channel's last; sequenced events only.
     pub(super) remember: Option<Duration>,
     pub(super) done: Option<oneshot::Sender<Result<(), BridgeError>>>,
-    /// How often it was sent, and the server had forgotten the scripts.
+    /// How often it was sent, and the server said that it did not take it.
     pub(super) tries: u8,
     /// Held for its drop.
     pub(super) _place: Option<Place>,
@@ -193,8 +193,19 @@ impl Publisher {
             return answer(event, Ok(()));
         };
         event.tries += 1;
-        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) && event.tries < TRIES {
-            return self.send_again(event);
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::NoScript) if event.tries < TRIES => {
+                self.again.push(event);
+                return self.reload_later();
+            }
+            ErrorKind::Server(ServerErrorKind::Moved) if event.tries < TRIES => {
+                self.again.push(event);
+                if generation == self.generation {
+                    self.lose("the partition is another server's");
+                }
+                return;
+            }
+            _ => {}
         }
         self.office.watch.refused.add(1);
         answer(event, Err(verdict(&error)));
@@ -205,8 +216,7 @@ impl Publisher {
         }
     }
 
-    fn send_again(&mut self, event: Event) {
-        self.again.push(event);
+    fn reload_later(&mut self) {
         if let State::Open(connection) = &self.state {
             self.state = State::Reloading(connection.clone());
         }
@@ -241,7 +251,7 @@ impl Publisher {
             Ok(connection) => {
                 self.backoff.reset();
                 self.office.watch.connections.add(1);
-                self.office.watch.set_publishes(true);
+                self.office.state.set_publishes(true);
                 self.state = State::Open(connection);
                 log::info!("events go out by redis");
             }
@@ -263,7 +273,7 @@ impl Publisher {
     }
 
     fn reopen(&mut self, wait: Duration) {
-        self.office.watch.set_publishes(false);
+        self.office.state.set_publishes(false);
         self.generation += 1;
         let (office, losing, generation) =
             (Rc::clone(&self.office), self.losing.clone(), self.generation);
@@ -297,14 +307,14 @@ impl Office {
         let event = match what {
             Work::Event(event) => event,
             Work::Probe { topic, text } => {
-                let mut command = redis::cmd("PUBLISH");
+                let mut command = redis::cmd(self.partition.publish());
                 command.arg(topic).arg(text);
                 return command;
             }
         };
         let topic = self.keys.topic(&event.key);
         if !event.is_sequenced {
-            let mut command = redis::cmd("PUBLISH");
+            let mut command = redis::cmd(self.partition.publish());
             command.arg(topic).arg(format!("::{}", event.envelope));
             return command;
         }
@@ -368,7 +378,11 @@ fn is_useless(error: &RedisError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Server(
-            ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading
+            ServerErrorKind::ReadOnly
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::Moved
+                | ServerErrorKind::ClusterDown
         )
     )
 }

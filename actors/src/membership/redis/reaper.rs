@@ -74,7 +74,7 @@ impl Actor for Reaper {
 async fn sweep(task: &Task, client: Option<Client>) -> Result<Client, ConnectError> {
     let client = match client {
         Some(client) => client,
-        None => Client::open(&task.connect, Arc::clone(&task.calls), task.options.response).await?,
+        None => task.open_client().await?,
     };
     loop {
         let sweep = task.calls.sweep(task.options.claim);

@@ -1,3 +1,4 @@
+-- Follows a line that names the command `publish`.
 -- Gives what is told of a channel its next position, keeps it for nodes that miss it, and publishes it.
 -- An epoch belongs to one run of one server: after a restart or a failover the serials begin anew under
 -- a new epoch, so that no position ever names two events.
@@ -16,6 +17,6 @@ local function emit(meta, history, topic, payload, maxlen, ttl_ms, meta_ttl_ms, 
     redis.call('XADD', history, 'MAXLEN', '~', maxlen, serial .. '-0', 'p', payload)
     redis.call('PEXPIRE', history, ttl_ms)
   end
-  redis.call('PUBLISH', topic, epoch .. ':' .. serial .. ':' .. payload)
+  redis.call(publish, topic, epoch .. ':' .. serial .. ':' .. payload)
   return epoch, serial
 end

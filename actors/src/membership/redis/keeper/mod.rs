@@ -103,9 +103,7 @@ impl Keeper {
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
         let task = Arc::clone(&self.task);
-        let opening = async move {
-            Client::open(&task.connect, Arc::clone(&task.calls), task.options.response).await
-        };
+        let opening = async move { task.open_client().await };
         let opened = wrap_future(opening).map(Self::connected);
         ctx.spawn(opened);
     }
