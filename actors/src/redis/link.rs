@@ -241,6 +241,7 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
     let place = address.to_string();
     let passing = match error.kind() {
         ErrorKind::Io => !is_untrusted(error),
+        _ if is_overload(error) => true,
         ErrorKind::Server(kind) => matches!(
             kind,
             ServerErrorKind::BusyLoading
@@ -261,6 +262,12 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
         _ => without_arguments(error),
     };
     if passing { LinkError::Away { place, cause } } else { LinkError::Refused { place, cause } }
+}
+
+/// Tells whether the server has no room or no time now: for a connection, a write, or anything but its script.
+fn is_overload(error: &RedisError) -> bool {
+    matches!(error.code(), Some("OOM" | "BUSY" | "MISCONF" | "NOREPLICAS"))
+        || error.to_string().contains("max number of clients")
 }
 
 /// Returns what is wrong, but for the arguments that a server repeats when it does not know a command: the

@@ -3,6 +3,9 @@
 -- An epoch belongs to one run of one server: after a restart or a failover the serials begin anew under
 -- a new epoch, so that no position ever names two events.
 local function emit(meta, history, topic, payload, maxlen, ttl_ms, meta_ttl_ms, fresh_epoch)
+  if maxlen ~= '0' then
+    redis.call('XLEN', history) -- fails for what is no stream, before a serial is spent
+  end
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local known = redis.call('HMGET', meta, 'e', 'r')
   local epoch = known[1]
