@@ -311,6 +311,105 @@ fn a_moved_slot_is_followed_and_nothing_is_told_twice() {
     here.fence(&moving, &mut [&mut near, &mut far]);
 }
 
+/// The old master says that it did not take the event, which is sent to the new one then.
+#[test]
+fn the_first_event_after_a_move_is_taken() {
+    let cluster = RedisCluster::start();
+    let (here, there) = (node(cluster.options()), node(cluster.options()));
+    let channel = cluster.channel_on(0, MAIN, "moved");
+    let mut far = there.connect(MAIN);
+    far.subscribe(&channel);
+    here.trigger(MAIN, &channel, "e", "before");
+    expect_event(&mut far, &channel, "before");
+    for (from, to) in [(0, 1), (1, 2)] {
+        cluster.move_channel(&channel, from, to);
+        here.trigger(MAIN, &channel, "e", "after");
+        expect_event(&mut far, &channel, "after");
+    }
+    assert_eq!((watch(&here).refused.get(), watch(&there).lost.get()), (0, 0));
+}
+
+#[test]
+fn a_master_that_hands_over_is_followed_and_nothing_is_lost() {
+    let cluster = RedisCluster::start();
+    let replica = cluster.add_replica(0, &[]);
+    let (here, there) = (node(cluster.options()), node(cluster.options()));
+    let channel = cluster.channel_on(0, MAIN, "presence-handed");
+    let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
+    near.join(&channel, "1");
+    far.join(&channel, "2");
+    near.expect_event("pusher_internal:member_added");
+    let _: String = replica.command(&["CLUSTER", "FAILOVER"]);
+    let (mut taken, mut number) = (Vec::new(), 0);
+    let is_master = || {
+        let role: redis::Value = replica.command(&["ROLE"]);
+        format!("{role:?}").contains("master")
+    };
+    let mut trigger = || {
+        number += 1;
+        let text = format!("number {number}");
+        if status(&here, &[&channel], &text) == 200 {
+            taken.push(text);
+        }
+    };
+    until("it has handed over", || {
+        trigger();
+        is_master()
+    });
+    until("the nodes are whole", || {
+        trigger();
+        is_whole(&here) && is_whole(&there) && watch(&there).epochs.get() > 0
+    });
+    assert_eq!(status(&here, &[&channel], "end"), 200);
+    for socket in [&mut near, &mut far] {
+        let mut seen = Vec::new();
+        loop {
+            let frame = socket.expect_event("e");
+            match frame["data"].as_str().unwrap() {
+                "end" => break,
+                text => seen.push(text.to_owned()),
+            }
+        }
+        // what got no answer may have been told all the same, but once
+        assert!(taken.iter().all(|text| seen.contains(text)), "{taken:?} {seen:?}");
+        let numbers: Vec<u32> = seen.iter().map(|text| text[7..].parse().unwrap()).collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{seen:?}");
+    }
+    assert_eq!((watch(&here).lost.get(), watch(&there).lost.get()), (0, 0));
+    here.fence(&channel, &mut [&mut near, &mut far]);
+}
+
+#[test]
+fn all_masters_are_killed_and_come_back_empty() {
+    let mut cluster = RedisCluster::start();
+    let (here, there) = (node(cluster.options()), node(cluster.options()));
+    let rooms = [0, 1, 2].map(|master| cluster.channel_on(master, MAIN, "presence-all"));
+    let (mut near, mut far) = (here.connect(MAIN), there.connect(MAIN));
+    for room in &rooms {
+        near.join(room, "1");
+        far.join(room, "2");
+        near.expect_event("pusher_internal:member_added");
+    }
+    for master in &mut cluster.masters {
+        master.kill();
+    }
+    until("the nodes know", || !is_whole(&here) && !is_whole(&there));
+    assert_eq!(status(&here, &[&rooms[0]], "meanwhile"), 503);
+    for master in &mut cluster.masters {
+        master.restart();
+    }
+    until("the nodes are whole", || is_whole(&here) && is_whole(&there));
+    for room in &rooms {
+        until("all are registered", || {
+            let users = get(&there, MAIN, &format!("/channels/{room}/users"), &[]);
+            users["users"].as_array().unwrap().len() == 2
+        });
+        // nobody was seen to go who was there all the time
+        here.fence(room, &mut [&mut near, &mut far]);
+    }
+    assert_eq!((watch(&here).lost.get(), watch(&there).lost.get()), (0, 0));
+}
+
 // === How it starts ===
 
 /// Returns why a node does not start with these options.

@@ -137,7 +137,9 @@ impl RedisCluster {
             let _: String = command(&mut source.connection(), &migrate);
         }
         set(target, "NODE", &ids[1]);
-        set(source, "NODE", &ids[1]);
+        for master in &self.masters {
+            set(master, "NODE", &ids[1]);
+        }
     }
 }
 
