@@ -3,7 +3,7 @@
 use micronotifier_actors::redis::{RedisOptions, Topology};
 use redis::{FromRedisValue, Value};
 
-use super::redis::{command, local};
+use super::redis::local;
 use super::{Redis, until};
 use crate::support::process::{free_port, scratch};
 use crate::support::{TestApp, unique};
@@ -114,32 +114,59 @@ impl RedisCluster {
         self.masters.iter().map(of).collect()
     }
 
-    /// Moves the slot with everything of a channel to another master, key by key, as an operator would.
+    /// Moves the slot with everything of a channel to another master, as an operator would.
     pub(crate) fn move_channel(&self, channel: &str, from: usize, to: usize) {
+        self.begin_move(channel, from, to).finish();
+    }
+
+    /// Begins to move it: both masters know, and one key of the channel is with the new one.
+    pub(crate) fn begin_move(&self, channel: &str, from: usize, to: usize) -> Move<'_> {
         let key = self.keys(channel)[from].first().expect("it is there").clone();
         let (source, target) = (&self.masters[from], &self.masters[to]);
         let slot = source.command::<u64>(&["CLUSTER", "KEYSLOT", &key]).to_string();
-        let ids: Vec<String> =
-            [source, target].map(|master| master.command(&["CLUSTER", "MYID"])).into();
-        let set = |master: &Redis, state: &str, of: &str| {
-            let _: String = master.command(&["CLUSTER", "SETSLOT", &slot, state, of]);
-        };
-        set(target, "IMPORTING", &ids[0]);
-        set(source, "MIGRATING", &ids[1]);
-        let port = target.port().to_string();
+        let begun = Move { cluster: self, slot, source, target };
+        begun.set(target, "IMPORTING", source);
+        begun.set(source, "MIGRATING", target);
+        begun.migrate(&[key]);
+        begun
+    }
+}
+
+/// A slot that is being moved.
+pub(crate) struct Move<'c> {
+    cluster: &'c RedisCluster,
+    slot: String,
+    source: &'c Redis,
+    target: &'c Redis,
+}
+
+impl Move<'_> {
+    /// Moves all that is left, and says to all whose the slot is now.
+    pub(crate) fn finish(self) {
         loop {
-            let keys: Vec<String> = source.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "1000"]);
+            let listing = ["CLUSTER", "GETKEYSINSLOT", &self.slot, "1000"];
+            let keys: Vec<String> = self.source.command(&listing);
             if keys.is_empty() {
                 break;
             }
-            let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-            migrate.extend(keys.iter().map(String::as_str));
-            let _: String = command(&mut source.connection(), &migrate);
+            self.migrate(&keys);
         }
-        set(target, "NODE", &ids[1]);
-        for master in &self.masters {
-            set(master, "NODE", &ids[1]);
+        self.set(self.target, "NODE", self.target);
+        for master in &self.cluster.masters {
+            self.set(master, "NODE", self.target);
         }
+    }
+
+    fn set(&self, on: &Redis, state: &str, of: &Redis) {
+        let id: String = of.command(&["CLUSTER", "MYID"]);
+        let _: String = on.command(&["CLUSTER", "SETSLOT", &self.slot, state, &id]);
+    }
+
+    fn migrate(&self, keys: &[String]) {
+        let port = self.target.port().to_string();
+        let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+        migrate.extend(keys.iter().map(String::as_str));
+        let _: String = self.source.command(&migrate);
     }
 }
 

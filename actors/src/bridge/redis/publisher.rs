@@ -253,10 +253,10 @@ impl Publisher {
                 self.office.watch.connections.add(1);
                 self.office.state.set_publishes(true);
                 self.state = State::Open(connection);
-                log::info!("events go out by redis");
+                log::info!(partition = self.office.partition.index(); "events go out by redis");
             }
             Err(error) => {
-                self.backoff.complain(&error);
+                self.backoff.complain(&error, self.office.partition);
                 let wait = self.backoff.next();
                 self.reopen(wait);
             }
@@ -267,7 +267,7 @@ impl Publisher {
         if matches!(self.state, State::Opening(_)) {
             return;
         }
-        log::warn!("events do not go out by redis: {cause}");
+        log::warn!(partition = self.office.partition.index(); "events do not go out by redis: {cause}");
         let wait = self.backoff.next();
         self.reopen(wait);
     }

@@ -98,7 +98,7 @@ impl Subscriber {
             let ended = match self.office.link.open(sender).await {
                 Ok(connection) => self.serve(connection, inbox).await,
                 Err(error) => {
-                    self.backoff.complain(&error);
+                    self.backoff.complain(&error, self.office.partition);
                     Ended::Lost("")
                 }
             };
@@ -106,7 +106,10 @@ impl Subscriber {
             match ended {
                 Ended::Done => return,
                 Ended::Lost("") => {}
-                Ended::Lost(cause) => log::warn!("events do not come in by redis: {cause}"),
+                Ended::Lost(cause) => {
+                    let partition = self.office.partition.index();
+                    log::warn!(partition; "events do not come in by redis: {cause}");
+                }
             }
             let wait = self.backoff.next();
             if self.wait(wait).await.is_none() {
@@ -156,7 +159,7 @@ impl Subscriber {
         }
         self.office.watch.connections.add(1);
         self.office.state.set_subscribes(true);
-        log::info!("events come in by redis");
+        log::info!(partition = self.office.partition.index(); "events come in by redis");
         let (mut look, mut probe) = (interval(LOOK), interval(PROBE));
         // a thread that was held up has not lost a probe
         probe.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -158,10 +158,10 @@ impl RedisMembership {
             Keeper::start_in_arbiter(&beside, move |_| Keeper::new(task))
         }));
         let handle = if keepers.count() == 1 {
-            handle(keepers.first(), &counters)
+            addresses(keepers.first(), &counters)
         } else {
             let router = Router::new(Arc::clone(&keepers), listed);
-            handle(&Router::start_in_arbiter(&arbiter, move |_| router), &counters)
+            addresses(&Router::start_in_arbiter(&arbiter, move |_| router), &counters)
         };
         Self { keepers, handle, arbiter, counters }
     }
@@ -201,7 +201,7 @@ impl Drop for RedisMembership {
 }
 
 /// Returns the addresses of whoever takes all that concerns a membership.
-fn handle<A>(taker: &Addr<A>, counters: &Arc<Counters>) -> MembershipHandle
+fn addresses<A>(taker: &Addr<A>, counters: &Arc<Counters>) -> MembershipHandle
 where
     A: Actor<Context = Context<A>>
         + Handler<Enter>

@@ -117,7 +117,8 @@ impl Keeper {
             }
             Err(error) => {
                 if keeper.failures <= 1 {
-                    log::warn!(error:% = error; "membership: redis cannot be reached");
+                    let partition = keeper.task.partition.index();
+                    log::warn!(partition, error:% = error; "membership: redis cannot be reached");
                 }
                 keeper.lose_touch(ctx);
             }
@@ -211,7 +212,8 @@ impl Keeper {
         }
         self.task.counters.incarnations.add(1);
         self.incarnation = new_incarnation(&self.task.options.node);
-        log::warn!(incarnation:% = self.incarnation; "membership: all is registered again");
+        let (partition, incarnation) = (self.task.partition.index(), &self.incarnation);
+        log::warn!(partition, incarnation:%; "membership: all is registered again");
         self.standing = Standing::New;
         self.renewing = false;
         self.ledger.start_anew();
