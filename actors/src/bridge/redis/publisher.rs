@@ -184,23 +184,29 @@ impl Publisher {
     }
 
     fn settle(&mut self, (work, generation, result): Sent) {
+        let is_latest = generation == self.generation;
+        let result = result.and_then(Value::extract_error);
         let Work::Event(mut event) = work else {
+            if is_latest && result.is_err_and(|error| is_useless(&error)) {
+                self.lose("the server takes no probe");
+            }
             return;
         };
-        let result = result.and_then(Value::extract_error);
         let Err(error) = result else {
             self.office.watch.taken.add(1);
             return answer(event, Ok(()));
         };
         event.tries += 1;
+        // over a connection that was given up for something else, later events may be out already
+        let keeps_order = is_latest || !self.again.is_empty();
         match error.kind() {
-            ErrorKind::Server(ServerErrorKind::NoScript) if event.tries < TRIES => {
+            ErrorKind::Server(ServerErrorKind::NoScript) if keeps_order && event.tries < TRIES => {
                 self.again.push(event);
                 return self.reload_later();
             }
-            ErrorKind::Server(ServerErrorKind::Moved) if event.tries < TRIES => {
+            ErrorKind::Server(ServerErrorKind::Moved) if keeps_order && event.tries < TRIES => {
                 self.again.push(event);
-                if generation == self.generation {
+                if is_latest {
                     self.lose("the partition is another server's");
                 }
                 return;
@@ -209,7 +215,7 @@ impl Publisher {
         }
         self.office.watch.refused.add(1);
         answer(event, Err(verdict(&error)));
-        if is_useless(&error) && generation == self.generation {
+        if is_useless(&error) && is_latest {
             self.lose("the server takes no events");
         } else if !error.is_timeout() {
             log::debug!(error:% = error.category(); "an event was not taken");
