@@ -80,8 +80,8 @@ pub async fn serve(mut config: ServerConfig) -> Result<RunningServer, ServeError
         return serve_with(config, Node::start).await;
     };
     let announcer = Arc::new(Wire::new("", &options.cluster_secret));
-    let connect = membership::redis::connect(options.clone());
-    let locate = membership::redis::locate(options.clone());
+    let connect = membership::redis::connect(&options);
+    let locate = membership::redis::locate(&options);
     let settings = membership::redis::Options::of(&options);
     let bridge = bridge::redis::Ready::check(options).await?;
     let mut running = None;

@@ -20,11 +20,12 @@ pub(super) fn read(parent: &mut Section<'_>) -> Option<RedisOptions> {
     let is_given = parent.has("redis");
     let mut keys = parent.section("redis");
     let addresses = addresses(&mut keys);
-    let topology = topology(&mut keys, addresses.len());
+    let database = keys.number("database", &(0..=16_383), 0);
+    let topology = topology(&mut keys, addresses.len(), database);
     let secure = keys.flag("secure", false);
     let options = RedisOptions {
         topology,
-        database: keys.number("database", &(0..=16_383), 0),
+        database,
         username: keys.text("username", ""),
         password: keys.secret("password").unwrap_or_default(),
         secure,
@@ -60,7 +61,7 @@ fn addresses(keys: &mut Section<'_>) -> Vec<Address> {
     addresses
 }
 
-fn topology(keys: &mut Section<'_>, addresses: usize) -> Topology {
+fn topology(keys: &mut Section<'_>, addresses: usize, database: u32) -> Topology {
     let (sentinel, cluster) = (keys.flag("sentinel", false), keys.flag("cluster", false));
     let master = keys.text("master", "mymaster");
     if master.is_empty() {
@@ -68,12 +69,16 @@ fn topology(keys: &mut Section<'_>, addresses: usize) -> Topology {
     }
     if cluster && sentinel {
         keys.mistake("cluster", "cannot go with sentinel");
-    } else if cluster {
-        keys.unbuilt("cluster");
-    } else if !sentinel && addresses > 1 {
-        keys.mistake("addresses", "must be one server, or sentinel must be true");
+    } else if cluster && database != 0 {
+        keys.mistake("database", "must be 0 with cluster: a cluster has no other");
+    } else if !cluster && !sentinel && addresses > 1 {
+        keys.mistake("addresses", "must be one server, or sentinel or cluster must be true");
     }
-    if sentinel { Topology::Sentinel { master } } else { Topology::Single }
+    match (sentinel, cluster) {
+        (true, _) => Topology::Sentinel { master },
+        (false, true) => Topology::Cluster,
+        (false, false) => Topology::Single,
+    }
 }
 
 /// Reads the PEM file of the authority, so that a mistake shows before the start.

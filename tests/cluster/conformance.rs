@@ -1,4 +1,4 @@
-//! What every bridge owes its node, checked against each: the loopback and Redis. Others are added here.
+//! What every bridge owes its node, checked against each: the loopback, Redis, Redis Cluster. Others are added here.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::support::{DEADLINE, unique};
 use crate::surroundings::Redis;
+use crate::surroundings::partitioned::RedisCluster;
 
 /// What can connect one more node.
 #[derive(Clone)]
@@ -103,6 +104,8 @@ fn with_each(check: impl AsyncFn(Broker)) {
     actix::System::new().block_on(check(Broker::Loopback(Hub::default())));
     let redis = Redis::start();
     actix::System::new().block_on(check(Broker::Redis(redis.options())));
+    let cluster = RedisCluster::start();
+    actix::System::new().block_on(check(Broker::Redis(cluster.options())));
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn subscriptions_taken_back_at_once_leave_nothing_unanswered() {
     let mut socket = here.connect(MAIN);
     socket.subscribe_among_taken_back(&channel);
     here.fence(&channel, &mut [&mut socket]);
-    until("channels that nobody wants are not followed", || watch(&here).followed.get() == 1);
+    until("channels that nobody wants are not followed", || watch(&here).followed() == 1);
     let followed: Vec<String> = redis.command(&["PUBSUB", "CHANNELS", "*:t:*"]);
     assert_eq!(followed.len(), 1, "{followed:?}");
 }

@@ -95,6 +95,39 @@ fn attack_s34_without_a_secret_versions_names_and_positions_are_still_checked() 
     here.fence(&channel, &mut [&mut far]);
 }
 
+/// Keys that hold what no node writes: who triggers is told so, nothing goes out, and the others are unharmed.
+#[test]
+fn attack_s34_poisoned_keys_refuse_their_channel_alone() {
+    let redis = Redis::start();
+    let (here, there) = (node(redis.options()), node(redis.options()));
+    let (mut far, healthy) = (there.connect(MAIN), unique("healthy"));
+    far.subscribe(&healthy);
+    for letter in ["m", "h", "c"] {
+        let channel = unique("cache-poisoned");
+        let key = format!("mn:{{0}}:{letter}:1:{}:{channel}", MAIN.id);
+        far.subscribe(&channel);
+        far.expect_event("pusher:cache_miss");
+        let _: String = redis.command(&["SET", &key, "poison"]);
+        let mut api = here.api(MAIN);
+        let event =
+            |channel: &str, data: &str| json!({"name": "e", "channel": channel, "data": data});
+        let refused = api.post("/batch_events", &json!({"batch": [event(&channel, "refused")]}));
+        assert_eq!(refused.status, 503);
+        assert!(refused.text().contains("the other nodes cannot be reached"), "{}", refused.text());
+        // what is taken in part is said to be so
+        let batch = [event(&healthy, "alone"), event(&channel, "refused")];
+        let partly = api.post("/batch_events", &json!({ "batch": batch }));
+        assert_eq!(partly.status, 503);
+        assert!(partly.text().contains("did not answer in time"), "{}", partly.text());
+        far.expect(json!({"event": "e", "channel": healthy, "data": "alone"}));
+        let _: i64 = redis.command(&["DEL", &key]);
+        api.trigger(&channel, "e", "1");
+        far.expect(json!({"event": "e", "channel": channel, "data": "1"}));
+        here.fence(&channel, &mut [&mut far]);
+    }
+    assert_eq!(watch(&there).lost.get(), 0);
+}
+
 /// Nodes of two clusters that share a Redis do not hear each other.
 #[test]
 fn another_prefix_is_another_cluster() {

@@ -19,6 +19,7 @@ mod delivery;
 mod hostile;
 mod membership;
 mod outage;
+mod partitions;
 mod presence;
 mod repair;
 mod secure;

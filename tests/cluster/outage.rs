@@ -298,5 +298,5 @@ fn a_thousand_channels_come_back() {
         api.trigger(&channel, "e", "1");
         far.expect(json!({"event": "e", "channel": channel, "data": "1"}));
     }
-    assert_eq!(watch(&there).followed.get(), 1000);
+    assert_eq!(watch(&there).followed(), 1000);
 }

@@ -9,7 +9,7 @@ use micronotifier_actors::redis::{LinkError, RedisOptions};
 use crate::support::TestNode;
 use crate::support::apps::MAIN;
 use crate::support::process::free_port;
-use crate::surroundings::redis::local;
+use crate::surroundings::redis::{command, local};
 use crate::surroundings::{Redis, until, watch};
 
 /// Returns why a node does not start with these options.
@@ -69,6 +69,35 @@ fn an_absent_redis_is_waited_for() {
     let _redis = Redis::start_on(port, &[]);
     until("the bridge is whole", || watch(&node).is_whole());
     node.trigger(MAIN, "absent", "e", "1");
+}
+
+/// Whatever a server says that passes by itself is no mistake of the configuration.
+#[test]
+fn a_redis_that_has_no_room_or_time_is_waited_for() {
+    let redis = Redis::start_with(&["--busy-reply-threshold", "10"]);
+    let mut operator = redis.connection();
+    let start = || {
+        let options = redis.options();
+        let node = TestNode::start(|config| config.redis = Some(options));
+        assert!(!watch(&node).is_whole());
+        node
+    };
+    let _: String = command(&mut operator, &["CONFIG", "SET", "maxclients", "1"]);
+    let node = start();
+    let _: String = command(&mut operator, &["CONFIG", "SET", "maxclients", "100"]);
+    until("there is room", || watch(&node).is_whole());
+    drop(node);
+    let mut busy = redis.connection();
+    let spinning = std::thread::spawn(move || {
+        let mut forever = redis::cmd("EVAL");
+        forever.arg("while true do end").arg(0).query::<redis::Value>(&mut busy).unwrap_err()
+    });
+    until("it is busy", || redis::cmd("ROLE").query::<redis::Value>(&mut operator).is_err());
+    let node = start();
+    let _: String = command(&mut operator, &["SCRIPT", "KILL"]);
+    assert!(spinning.join().unwrap().to_string().contains("killed"));
+    until("there is time", || watch(&node).is_whole());
+    node.trigger(MAIN, "room", "e", "1");
 }
 
 #[test]

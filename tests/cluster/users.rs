@@ -197,7 +197,7 @@ fn whom_nobody_watches_any_more_is_followed_no_more() {
     until("all are followed", || (watched(), channels()) == (50, 51));
     socket.close();
     until("nobody is followed", || (watched(), channels()) == (0, 0));
-    until("redis is told", || here.handle().bridge().unwrap().followed.get() == 0);
+    until("redis is told", || here.handle().bridge().unwrap().followed() == 0);
 }
 
 #[test]

@@ -1,20 +1,16 @@
 //! What is known of a bridge from outside: whether it is whole, and what it has counted.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::wire::WireError;
 use crate::metrics::{Counter, Gauge};
 
 /// The state of one bridge and its counters: atomics that the bridge raises and anybody reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BridgeWatch {
-    publishes: AtomicBool,
-    subscribes: AtomicBool,
-    hears: AtomicBool,
-    /// Channels that are followed.
-    pub followed: Gauge,
-    /// How long the last probe took from this node to itself, in microseconds.
-    pub probe_micros: Gauge,
+    /// Those that work on their own; none of a bridge that cannot break.
+    parts: Vec<Arc<PartWatch>>,
     /// Times that a connection to the broker was opened.
     pub connections: Counter,
     /// Events that the broker took.
@@ -33,6 +29,18 @@ pub struct BridgeWatch {
     pub duplicates: Counter,
     /// What was dropped, by cause.
     pub dropped: Dropped,
+}
+
+/// The state of one part of a bridge: what leads to one partition.
+#[derive(Debug, Default)]
+pub(crate) struct PartWatch {
+    publishes: AtomicBool,
+    subscribes: AtomicBool,
+    hears: AtomicBool,
+    /// Channels that are followed.
+    pub(crate) followed: Gauge,
+    /// How long the last probe took from this node to itself, in microseconds.
+    pub(crate) probe_micros: Gauge,
 }
 
 /// Messages of other nodes that were dropped, by cause.
@@ -86,17 +94,47 @@ impl Dropped {
 }
 
 impl BridgeWatch {
-    /// Makes the watch of a bridge that cannot break.
-    pub(crate) fn unbreakable() -> Self {
-        let watch = Self::default();
-        watch.set_publishes(true);
-        watch.set_subscribes(true);
-        watch.set_hears(true);
-        watch
+    /// Makes the watch of a bridge of these parts.
+    pub(crate) fn over(parts: Vec<Arc<PartWatch>>) -> Self {
+        Self {
+            parts,
+            connections: Counter::default(),
+            taken: Counter::default(),
+            refused: Counter::default(),
+            holes: Counter::default(),
+            repaired: Counter::default(),
+            lost: Counter::default(),
+            epochs: Counter::default(),
+            duplicates: Counter::default(),
+            dropped: Dropped::default(),
+        }
     }
 
-    /// Tells whether events go out, and come in, and everything that goes out comes in again.
+    /// Makes the watch of a bridge that cannot break.
+    pub(crate) fn unbreakable() -> Self {
+        Self::over(Vec::new())
+    }
+
+    /// Tells whether events go out, and come in, and everything that goes out comes in again; in every
+    /// partition.
     pub fn is_whole(&self) -> bool {
+        self.parts.iter().all(|part| part.is_whole())
+    }
+
+    /// Returns how many channels are followed.
+    pub fn followed(&self) -> u64 {
+        self.parts.iter().map(|part| part.followed.get()).sum()
+    }
+
+    /// Returns how long the last probe took from this node to itself, in microseconds; of several
+    /// partitions the longest.
+    pub fn probe_micros(&self) -> u64 {
+        self.parts.iter().map(|part| part.probe_micros.get()).max().unwrap_or_default()
+    }
+}
+
+impl PartWatch {
+    fn is_whole(&self) -> bool {
         let is_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         is_set(&self.publishes) && is_set(&self.subscribes) && is_set(&self.hears)
     }

@@ -5,21 +5,20 @@
 //! `a` with channel `b:c` and application `a:b` with channel `c` differ. `{T}` is the hash tag of the
 //! partition, one for all on a single server: what a script touches is in one slot.
 
+use super::partition::Partition;
 use crate::protocol::{AppId, ChannelKey, ChannelName};
 
-/// The partition on a server that is not a cluster.
-const PARTITION: &str = "{0}";
-
-/// Builds the names under one prefix.
+/// Builds the names of one partition under one prefix.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
-    prefix: String,
+    /// What all begin with: `⟨prefix⟩{T}:`.
+    start: String,
 }
 
 impl Keys {
     /// Builds names that start with `prefix`.
-    pub(crate) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned() }
+    pub(crate) fn new(prefix: &str, partition: Partition) -> Self {
+        Self { start: format!("{prefix}{{{}}}:", partition.tag()) }
     }
 
     /// The topic that nodes tell each other a channel's events on.
@@ -112,11 +111,11 @@ impl Keys {
     }
 
     fn plain(&self, name: &str) -> String {
-        format!("{}{PARTITION}:{name}", self.prefix)
+        format!("{}{name}", self.start)
     }
 
     fn of(&self, letter: char, channel: &ChannelKey) -> String {
-        format!("{}{PARTITION}:{letter}:{}", self.prefix, entry(channel))
+        format!("{}{letter}:{}", self.start, entry(channel))
     }
 }
 
@@ -150,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_form_of_a_key() {
-        let keys = Keys::new("mn:");
+        let keys = Keys::new("mn:", Partition::WHOLE);
         assert_eq!(keys.topic(&key("app", "private-a")), "mn:{0}:t:3:app:private-a");
         assert_eq!(keys.probe("n1"), "mn:{0}:p:n1");
     }
@@ -161,7 +160,7 @@ mod tests {
             apps in ("[a0:{}*?|\\[\\]é]{0,6}", "[a0:{}*?|\\[\\]é]{0,6}"),
             channels in ("[a0;=]{1,4}", "[a0;=]{1,4}"),
         ) {
-            let keys = Keys::new("mn:");
+            let keys = Keys::new("mn:", Partition::WHOLE);
             let (one, other) = (key(&apps.0, &channels.0), key(&apps.1, &channels.1));
             let names = |key| [
                 keys.topic(key), keys.meta(key), keys.history(key), keys.counts(key),

@@ -1,4 +1,4 @@
-//! Opens connections to Redis: a single server, or the master that Sentinels name.
+//! Opens connections to Redis: a single server, or the master that Sentinels or a cluster name.
 //!
 //! Where the server is, is asked anew for every connection, and each is checked to be a master's.
 //! A connection speaks RESP3, gives up after fixed times and is never reopened behind anybody's back.
@@ -6,17 +6,20 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind,
-    IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind,
-    TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, TlsCertificates, Value,
 };
 
+use super::keys::Keys;
 use super::options::{Address, RedisOptions, Topology};
+use super::partition::Partition;
 use super::script::Scripts;
 
 /// How long a connection may take to open, its greeting included.
@@ -47,19 +50,23 @@ pub enum LinkError {
     },
 }
 
-/// Opens connections.
+/// Opens connections to the master of one partition.
 pub(crate) struct Link {
-    options: RedisOptions,
+    pub(super) options: RedisOptions,
+    pub(super) partition: Partition,
     scripts: Scripts,
+    /// Which of the addresses is asked first: another one after each failure, lest one that knows only
+    /// what was be asked for ever.
+    pub(super) turn: AtomicUsize,
 }
 
 impl Link {
-    pub(crate) fn new(options: RedisOptions) -> Self {
+    pub(crate) fn new(options: RedisOptions, partition: Partition) -> Self {
         if options.secure {
             // an error means that one is installed already
             rustls::crypto::ring::default_provider().install_default().ok();
         }
-        Self { options, scripts: Scripts::default() }
+        Self { options, partition, scripts: Scripts::new(partition), turn: AtomicUsize::new(0) }
     }
 
     /// Opens a connection to the master, which is told the scripts; what it sends unasked goes to `pushes`.
@@ -70,17 +77,30 @@ impl Link {
         &self,
         pushes: impl AsyncPushSender,
     ) -> Result<MultiplexedConnection, LinkError> {
+        let opened = self.open_once(pushes).await;
+        if opened.is_err() {
+            self.turn.fetch_add(1, Ordering::Relaxed);
+        }
+        opened
+    }
+
+    async fn open_once(
+        &self,
+        pushes: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, LinkError> {
         let address = self.master().await?;
         let info = self.greeting();
         let config = config().set_push_sender(pushes);
         let mut connection = self.connect(&address, info, &config).await?;
-        let role: Value = redis::cmd("ROLE")
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| judge(&address, &error))?;
+        let role: Value = ask(&address, &mut connection, &redis::cmd("ROLE")).await?;
         if !is_master(&role) {
             let cause = "it is a replica, not a master".to_owned();
             return Err(LinkError::Away { place: address.to_string(), cause });
+        }
+        if self.options.topology == Topology::Cluster {
+            self.check_partition(&address, &mut connection).await?;
+        } else {
+            check_is_no_cluster(&address, &mut connection).await?;
         }
         let loaded = self.scripts.load(&mut connection).await;
         loaded.map_err(|error| judge(&address, &error))?;
@@ -98,23 +118,32 @@ impl Link {
         Ok(client.get_connection_info().clone())
     }
 
-    async fn master(&self) -> Result<Address, LinkError> {
-        match &self.options.topology {
-            Topology::Single => self.first_address().cloned(),
-            Topology::Sentinel { master } => self.ask_sentinels(master).await,
+    /// Asks something in the partition, which only its master answers, and only while the cluster is up;
+    /// and publishes something that nobody hears, which shows whether the server knows how.
+    async fn check_partition(
+        &self,
+        address: &Address,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), LinkError> {
+        let keys = Keys::new(&self.options.prefix, self.partition);
+        let mut command = redis::cmd("HGET");
+        command.arg(keys.nodes()).arg("");
+        let answer = command.query_async::<Value>(connection).await;
+        match answer {
+            // it is the master's, which is giving it away now
+            Err(error) if is_server(&error, ServerErrorKind::Ask) => {}
+            Err(error) => return Err(judge(address, &error)),
+            Ok(_) => {}
         }
+        let mut command = redis::cmd(self.partition.publish());
+        command.arg(keys.probe("")).arg("");
+        ask::<Value>(address, connection, &command).await?;
+        Ok(())
     }
 
     /// Returns the scripts, which every server that a connection leads to has been told.
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.scripts
-    }
-
-    fn first_address(&self) -> Result<&Address, LinkError> {
-        self.options.addresses.first().ok_or_else(|| LinkError::Refused {
-            place: "?".to_owned(),
-            cause: "no address is given".to_owned(),
-        })
     }
 
     /// Returns how to greet the server.
@@ -126,7 +155,7 @@ impl Link {
         self.authenticated(info)
     }
 
-    fn authenticated(&self, mut info: RedisConnectionInfo) -> RedisConnectionInfo {
+    pub(super) fn authenticated(&self, mut info: RedisConnectionInfo) -> RedisConnectionInfo {
         if !self.options.username.is_empty() {
             info = info.set_username(&self.options.username);
         }
@@ -136,7 +165,7 @@ impl Link {
         info
     }
 
-    async fn connect(
+    pub(super) async fn connect(
         &self,
         address: &Address,
         info: RedisConnectionInfo,
@@ -166,52 +195,38 @@ impl Link {
             _ => Client::open(info),
         }
     }
+}
 
-    /// Asks one Sentinel after the other where the master is.
-    async fn ask_sentinels(&self, master: &str) -> Result<Address, LinkError> {
-        let mut last = None;
-        for sentinel in &self.options.addresses {
-            match self.ask_sentinel(sentinel, master).await {
-                Ok(address) => return Ok(address),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or(LinkError::Refused {
-            place: "?".to_owned(),
-            cause: "no address is given".to_owned(),
-        }))
+/// Asks a server that belongs to a cluster where `cluster` was not said: it would answer for a part of all.
+async fn check_is_no_cluster(
+    address: &Address,
+    connection: &mut MultiplexedConnection,
+) -> Result<(), LinkError> {
+    let mut command = redis::cmd("INFO");
+    command.arg("cluster");
+    let info: RedisResult<String> = command.query_async(connection).await;
+    match info {
+        Ok(info) if info.contains("cluster_enabled:1") => Err(LinkError::Refused {
+            place: address.to_string(),
+            cause: "it is a node of a Redis Cluster, and redis.cluster is not true".to_owned(),
+        }),
+        Err(error) if error.kind() == ErrorKind::Io => Err(judge(address, &error)),
+        // a server that cannot tell is none
+        Ok(_) | Err(_) => Ok(()),
     }
+}
 
-    async fn ask_sentinel(&self, sentinel: &Address, master: &str) -> Result<Address, LinkError> {
-        let bare = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name();
-        // a Sentinel has a password of its own or none: ours is tried where none is not enough
-        let mut answer = self.master_of(sentinel, bare.clone(), master).await;
-        if matches!(answer, Err(LinkError::Refused { .. })) && !self.options.password.is_empty() {
-            answer = self.master_of(sentinel, self.authenticated(bare), master).await;
-        }
-        answer
-    }
+/// Carries a command out.
+pub(super) async fn ask<T: FromRedisValue>(
+    address: &Address,
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+) -> Result<T, LinkError> {
+    command.query_async(connection).await.map_err(|error| judge(address, &error))
+}
 
-    async fn master_of(
-        &self,
-        sentinel: &Address,
-        info: RedisConnectionInfo,
-        master: &str,
-    ) -> Result<Address, LinkError> {
-        let mut connection = self.connect(sentinel, info, &config()).await?;
-        let known: Option<(String, u16)> = redis::cmd("SENTINEL")
-            .arg("get-master-addr-by-name")
-            .arg(master)
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| judge(sentinel, &error))?;
-        known.map(|(host, port)| Address { host, port }).ok_or_else(|| LinkError::Refused {
-            place: sentinel.to_string(),
-            cause: format!("this Sentinel knows no master {master:?}"),
-        })
-    }
+fn is_server(error: &RedisError, kind: ServerErrorKind) -> bool {
+    error.kind() == ErrorKind::Server(kind)
 }
 
 /// Returns how long a connection waits for what.
@@ -239,11 +254,13 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
     let place = address.to_string();
     let passing = match error.kind() {
         ErrorKind::Io => !is_untrusted(error),
+        _ if is_overload(error) => true,
         ErrorKind::Server(kind) => matches!(
             kind,
             ServerErrorKind::BusyLoading
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ClusterDown
+                | ServerErrorKind::Moved
                 | ServerErrorKind::TryAgain
                 | ServerErrorKind::ReadOnly
         ),
@@ -258,6 +275,12 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
         _ => without_arguments(error),
     };
     if passing { LinkError::Away { place, cause } } else { LinkError::Refused { place, cause } }
+}
+
+/// Tells whether the server has no room or no time now: for a connection, a write, or anything but its script.
+fn is_overload(error: &RedisError) -> bool {
+    matches!(error.code(), Some("OOM" | "BUSY" | "MISCONF" | "NOREPLICAS"))
+        || error.to_string().contains("max number of clients")
 }
 
 /// Returns what is wrong, but for the arguments that a server repeats when it does not know a command: the

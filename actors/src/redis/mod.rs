@@ -2,11 +2,15 @@
 
 mod keys;
 mod link;
+mod master;
 mod options;
+mod partition;
 mod script;
 
 pub(crate) use keys::{Keys, entry, read_entry};
 pub use link::LinkError;
 pub(crate) use link::{Link, config as connection_config, is_master};
 pub use options::{Address, RedisOptions, Topology};
-pub(crate) use script::Scripts;
+pub(crate) use partition::ByPartition;
+pub use partition::Partition;
+pub(crate) use script::{Lua, Scripts};

@@ -71,6 +71,8 @@ pub enum Topology {
         /// The master's name there.
         master: String,
     },
+    /// Nodes of a Redis Cluster, which know where each slot is.
+    Cluster,
 }
 
 impl RedisOptions {

@@ -3,15 +3,26 @@
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, Script, ToRedisArgs};
 
+use super::partition::Partition;
+
 /// A script and its hash.
 pub(crate) struct Lua {
-    text: &'static str,
+    text: String,
     hash: String,
 }
 
 impl Lua {
-    fn new(text: &'static str) -> Self {
-        Self { text, hash: Script::new(text).get_hash().to_owned() }
+    /// Puts a script together.
+    pub(crate) fn new(parts: &[&str]) -> Self {
+        let text = parts.concat();
+        Self { hash: Script::new(&text).get_hash().to_owned(), text }
+    }
+
+    /// Builds the command that has a server know it.
+    pub(crate) fn load(&self) -> Cmd {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(&self.text);
+        command
     }
 
     /// Begins a call of the script; its arguments are to be added.
@@ -32,18 +43,18 @@ pub(crate) struct Scripts {
     pub(crate) repair: Lua,
 }
 
-impl Default for Scripts {
-    fn default() -> Self {
-        let publish = concat!(include_str!("lua/sequence.lua"), include_str!("lua/publish.lua"));
+impl Scripts {
+    /// Makes those of a partition.
+    pub(crate) fn new(partition: Partition) -> Self {
+        let sequence = include_str!("lua/sequence.lua");
+        let publish = [partition.prelude(), sequence, include_str!("lua/publish.lua")];
         Self {
-            publish: Lua::new(publish),
-            follow: Lua::new(include_str!("lua/follow.lua")),
-            repair: Lua::new(include_str!("lua/repair.lua")),
+            publish: Lua::new(&publish),
+            follow: Lua::new(&[include_str!("lua/follow.lua")]),
+            repair: Lua::new(&[include_str!("lua/repair.lua")]),
         }
     }
-}
 
-impl Scripts {
     /// Has the server know every script.
     ///
     /// # Errors
@@ -51,7 +62,7 @@ impl Scripts {
     pub(crate) async fn load(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         let mut pipeline = redis::pipe();
         for script in [&self.publish, &self.follow, &self.repair] {
-            pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text).ignore();
+            pipeline.add_command(script.load()).ignore();
         }
         pipeline.query_async(connection).await
     }

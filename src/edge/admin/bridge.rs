@@ -58,14 +58,14 @@ pub(super) fn expose(exposition: &mut Exposition, watch: &BridgeWatch) {
         .value(&[], u8::from(watch.is_whole()));
     exposition
         .family("micronotifier_bridge_followed_channels", Kind::Gauge, "Channels followed.")
-        .value(&[], watch.followed.get());
+        .value(&[], watch.followed());
     exposition
         .family(
             "micronotifier_bridge_probe_seconds",
             Kind::Gauge,
             "How long the last probe took from this node through the broker to itself.",
         )
-        .value(&[], Duration::from_micros(watch.probe_micros.get()).as_secs_f64());
+        .value(&[], Duration::from_micros(watch.probe_micros()).as_secs_f64());
     exposition.counters(&COUNTED, watch);
     let mut dropped = exposition.family(
         "micronotifier_bridge_messages_dropped_total",

@@ -105,6 +105,11 @@ fn redis_is_read_whole() {
     let options = load(&json).unwrap().config.redis.unwrap();
     assert_eq!(options.addresses.len(), 3);
     assert_eq!(options.addresses[0], address("b", 3));
+    json["redis"] = json!({"addresses": ["a:1", "b:2"], "cluster": true});
+    let settings = load(&json).unwrap();
+    assert!(settings.unbuilt.is_empty());
+    let options = settings.config.redis.unwrap();
+    assert_eq!((options.topology, options.addresses.len()), (Topology::Cluster, 2));
 }
 
 #[test]
@@ -115,6 +120,7 @@ fn redis_that_cannot_be_meant() {
         (json!({"addresses": ["a:1", "b:2"]}), "redis.addresses: must be one server"),
         (json!({"prefix": "{a}"}), "redis.prefix: must be"),
         (json!({"sentinel": true, "cluster": true}), "redis.cluster: cannot go with sentinel"),
+        (json!({"cluster": true, "database": 1}), "redis.database: must be 0 with cluster"),
         (json!({"certificate-authority": "x.pem"}), "redis.certificate-authority: needs secure"),
         (
             json!({"secure": true, "certificate-authority": "x.pem"}),

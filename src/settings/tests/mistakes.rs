@@ -111,7 +111,7 @@ fn keys_of_parts_not_built_are_checked_and_named() {
         "webhooks": [{"url": "https://example.com", "events": ["channel_occupied"], "headers": {"X-A": "b"}}],
     }));
     json["drain-seconds"] = json!(20);
-    json["redis"] = json!({"address": "r:6379", "password": "p", "cluster": true});
+    json["redis"] = json!({"address": "r:6379", "password": "p"});
     let mut unbuilt = load(&json).unwrap().unbuilt;
     unbuilt.sort();
     assert_eq!(
@@ -122,7 +122,6 @@ fn keys_of_parts_not_built_are_checked_and_named() {
             "applications[0].positions",
             "applications[0].webhooks",
             "drain-seconds",
-            "redis.cluster",
         ]
     );
     let nothing = with_app(json!({"positions": false, "webhooks": []}));

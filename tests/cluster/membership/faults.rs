@@ -311,7 +311,7 @@ fn a_question_about_a_channel_that_nobody_is_in_leaves_no_trace() {
     for channel in ["presence-nobody", "nobody"] {
         let roster = system.block_on(node.handle.members(key(channel))).unwrap();
         assert_eq!((roster.members, roster.counts.subscriptions), (vec![], 0));
-        system.block_on(node.handle.counts(key(channel))).unwrap();
+        system.block_on(node.handle.describe(key(channel))).unwrap();
     }
     let keys: Vec<String> = redis.keys("*").unwrap();
     assert_eq!(keys, ["mn:{0}:nodes"]);

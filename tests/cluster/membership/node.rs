@@ -86,7 +86,7 @@ impl Node {
         let way = Arc::new(Mutex::new(Some(server.client(user))));
         let connect: Connect = {
             let way = Arc::clone(&way);
-            Arc::new(move || {
+            Arc::new(move |_| {
                 let client = way.lock().unwrap().clone();
                 Box::pin(async move {
                     let client = client.ok_or("the way to redis is cut")?;
@@ -97,7 +97,7 @@ impl Node {
         let (sender, events) = channel();
         let locate: Locate = {
             let way = Arc::clone(&way);
-            Arc::new(move || {
+            Arc::new(move |_| {
                 let client = way.lock().unwrap().clone();
                 Box::pin(async move {
                     let client = client.ok_or("the way to redis is cut")?;

@@ -1,5 +1,6 @@
-//! What these tests stand on beside the nodes: redis-servers, and a proxy that loses messages.
+//! What these tests stand on beside the nodes: redis-servers, clusters of them, and a proxy that loses messages.
 
+pub(crate) mod partitioned;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 
@@ -9,7 +10,7 @@ use micronotifier::config::ServerConfig;
 use micronotifier_actors::bridge::watch::BridgeWatch;
 use micronotifier_actors::clock::Clock;
 use micronotifier_actors::redis::RedisOptions;
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(crate) use self::proxy::Proxy;
 pub(crate) use self::redis::Redis;
@@ -42,11 +43,16 @@ pub(crate) fn is_whole(node: &TestNode) -> bool {
 
 /// Starts a node that is a process of its own, which dies at once when it is dropped.
 pub(crate) fn killable(redis: &Redis) -> Configured {
+    killable_on(&json!({"address": format!("127.0.0.1:{}", redis.port())}))
+}
+
+/// As [`killable`], with the `redis` object of its configuration.
+pub(crate) fn killable_on(redis: &Value) -> Configured {
     let port = free_port();
     let file = json!({
         "host": "127.0.0.1", "port": port, "admin-port": 0,
         "log": {"level": "error"},
-        "redis": {"address": format!("127.0.0.1:{}", redis.port())},
+        "redis": redis,
         "applications": [
             {"name": MAIN.id, "key": MAIN.key, "secret": MAIN.secret, "client-events": true},
             {"name": COUNTED.id, "key": COUNTED.key, "secret": COUNTED.secret, "subscription-count": true}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
-use crate::redis::LinkError;
+use crate::redis::{LinkError, Partition};
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
@@ -30,9 +30,9 @@ impl Backoff {
     }
 
     /// Logs why there is no connection, once for each cause.
-    pub(super) fn complain(&mut self, error: &LinkError) {
+    pub(super) fn complain(&mut self, error: &LinkError, partition: Partition) {
         if self.complained.as_ref() != Some(error) {
-            log::warn!("{error}");
+            log::warn!(partition = partition.index(); "{error}");
             self.complained = Some(error.clone());
         }
     }

@@ -94,7 +94,7 @@ impl Channels {
                 }
             }
         }
-        self.office.watch.followed.set(self.by_topic.len());
+        self.office.state.followed.set(self.by_topic.len());
     }
 
     fn follow(&mut self, key: ChannelKey, wish: u64) {
@@ -127,7 +127,7 @@ impl Channels {
             }
         }
         self.to_follow = self.by_topic.keys().cloned().collect();
-        self.office.watch.followed.set(self.by_topic.len());
+        self.office.state.followed.set(self.by_topic.len());
     }
 
     // === What is due ===
@@ -284,7 +284,7 @@ impl Channels {
                 channel.subscribed = false;
             }
         }
-        self.office.watch.followed.set(self.by_topic.len());
+        self.office.state.followed.set(self.by_topic.len());
     }
 
     pub(super) fn compared(&mut self, compared: Vec<(String, Stands)>, under_way: &Arc<Bound>) {

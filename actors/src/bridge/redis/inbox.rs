@@ -11,7 +11,7 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Most messages that wait.
+/// Most messages that wait, in all partitions.
 const MESSAGES: usize = 65_536;
 /// Most bytes of them.
 const BYTES: usize = 64 << 20;
@@ -37,6 +37,8 @@ pub(super) struct Sender {
     queue: mpsc::UnboundedSender<Incoming>,
     load: Arc<Mutex<Load>>,
     probe: Arc<str>,
+    messages: usize,
+    bytes: usize,
 }
 
 /// The subscriber's end.
@@ -55,11 +57,18 @@ struct Load {
     dropped: u64,
 }
 
-/// Makes both ends; `probe` is the topic of this node's own probes.
-pub(super) fn open(probe: &str) -> (Sender, Inbox) {
+/// Makes both ends; `probe` is the topic of this node's own probes. The bounds are shared evenly by so many
+/// partitions.
+pub(super) fn open(probe: &str, partitions: usize) -> (Sender, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let load = Arc::new(Mutex::new(Load::default()));
-    let sender = Sender { queue: sender, load: Arc::clone(&load), probe: probe.into() };
+    let sender = Sender {
+        queue: sender,
+        load: Arc::clone(&load),
+        probe: probe.into(),
+        messages: MESSAGES / partitions,
+        bytes: BYTES / partitions,
+    };
     (sender, Inbox { queue: receiver, load })
 }
 
@@ -67,6 +76,9 @@ impl AsyncPushSender for Sender {
     fn send(&self, info: PushInfo) -> Result<(), SendError> {
         let incoming = match info.kind {
             PushKind::Disconnection => Incoming::Lost,
+            // this topic is never given up: the slot is another server's now. As nobody asked for it, it
+            // also passes for the answer to something, so nothing that comes after it may be believed
+            PushKind::SUnsubscribe if self.is_probe(&info) => Incoming::Lost,
             PushKind::Message | PushKind::SMessage => {
                 let mut parts = info.data.into_iter();
                 let (Some(Value::BulkString(topic)), Some(Value::BulkString(text))) =
@@ -93,6 +105,11 @@ impl AsyncPushSender for Sender {
 }
 
 impl Sender {
+    fn is_probe(&self, info: &PushInfo) -> bool {
+        let topic = Value::BulkString(self.probe.as_bytes().to_vec());
+        info.data.first() == Some(&topic)
+    }
+
     fn admit_probe(&self) -> bool {
         let mut load = lock(&self.load);
         let has_room = load.probes < PROBES;
@@ -103,7 +120,7 @@ impl Sender {
     /// Takes room for a message, or notes its topic.
     fn admit(&self, topic: &[u8], bytes: usize) -> bool {
         let mut load = lock(&self.load);
-        if load.messages >= MESSAGES || load.bytes + bytes > BYTES {
+        if load.messages >= self.messages || load.bytes + bytes > self.bytes {
             load.dirty.insert(topic.to_vec());
             load.dropped += 1;
             return false;
@@ -167,7 +184,7 @@ mod tests {
 
     #[test]
     fn over_its_bounds_it_drops_and_says_what() {
-        let (sender, mut inbox) = open("probe");
+        let (sender, mut inbox) = open("probe", 1);
         sender.send(message("a", BYTES - 100)).unwrap();
         sender.send(message("b", 100)).unwrap();
         sender.send(message("probe", 1)).unwrap();
@@ -190,7 +207,7 @@ mod tests {
 
     #[test]
     fn probes_that_others_send_are_bounded() {
-        let (sender, mut inbox) = open("probe");
+        let (sender, mut inbox) = open("probe", 1);
         sender.send(message("probe", PROBE_BYTES + 1)).unwrap();
         assert!(inbox.try_next().is_none(), "too long for a number");
         for _ in 0..=PROBES {
@@ -204,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_connection_comes_last() {
-        let (sender, mut inbox) = open("probe");
+        let (sender, mut inbox) = open("probe", 1);
         sender.send(message("a", 1)).unwrap();
         sender.send(PushInfo { kind: PushKind::Disconnection, data: Vec::new() }).unwrap();
         drop(sender);

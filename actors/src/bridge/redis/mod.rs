@@ -1,7 +1,8 @@
 //! The bridge by way of Redis: topics carry events, a script gives them their order, a stream repairs holes.
 //!
-//! `RedisBridge` is the mailbox; behind it work two tasks on the same thread, publisher and subscriber,
-//! each with a connection of its own, which it makes anew when it is lost. Started by [`Ready::start`] on
+//! `RedisBridge` is the mailbox; behind it work two tasks on the same thread for each partition, publisher and
+//! subscriber, each with a connection of its own, which it makes anew when it is lost. A Redis Cluster has
+//! several partitions, which know nothing of each other; any other Redis is one. Started by [`Ready::start`] on
 //! an arbiter of its own; it ends when nobody holds its handle any more. What it is told is bounded by the
 //! places of events and by live channels. A panic costs the event that it came from, or at most a task's
 //! connection.
@@ -29,11 +30,12 @@ use self::office::Office;
 use self::publisher::{Event, Outgoing, Publisher};
 use self::subscriber::{Subscriber, Wish};
 use self::topic::Epoch;
-use super::watch::BridgeWatch;
+use super::watch::{BridgeWatch, PartWatch};
 use super::wire::Wire;
 use super::{BridgeError, BridgeHandle, BridgeSink, Follow, Relay, Unfollow};
 use crate::lifeline::contain;
-use crate::redis::{Keys, Link, LinkError, RedisOptions};
+use crate::protocol::ChannelKey;
+use crate::redis::{ByPartition, Keys, Link, LinkError, Partition, RedisOptions};
 
 /// A bridge that has looked whether Redis can be used, and can start.
 pub struct Ready {
@@ -47,7 +49,9 @@ impl Ready {
     /// # Errors
     /// [`LinkError::Refused`]: a wrong password, database or address, which time does not heal.
     pub async fn check(options: RedisOptions) -> Result<Self, LinkError> {
-        let link = Link::new(options.clone());
+        // the other partitions are asked the same way
+        let partition = *Partition::all(&options.topology).first();
+        let link = Link::new(options.clone(), partition);
         match link.open(|_| Ok::<(), ()>(())).await {
             Ok(_) => {}
             Err(error @ LinkError::Refused { .. }) => return Err(error),
@@ -58,10 +62,13 @@ impl Ready {
 
     /// Starts the bridge of one node. Call it inside an actix system.
     pub fn start(self, sink: BridgeSink) -> BridgeHandle {
-        let watch = Arc::new(BridgeWatch::default());
+        let partitions = Partition::all(&self.options.topology)
+            .map(|partition| (*partition, Arc::<PartWatch>::default()));
+        let parts = partitions.iter().map(|(_, state)| Arc::clone(state)).collect();
+        let watch = Arc::new(BridgeWatch::over(parts));
         let seen = Arc::clone(&watch);
         let bridge = RedisBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| {
-            RedisBridge::new(self.options, sink, watch)
+            RedisBridge::new(&self.options, &partitions, &sink, watch)
         });
         BridgeHandle {
             relay: bridge.clone().recipient(),
@@ -75,35 +82,52 @@ impl Ready {
 /// See the module.
 struct RedisBridge {
     wire: Wire,
+    desks: ByPartition<Desk>,
+    watch: Arc<BridgeWatch>,
+    tasks: Vec<(Publisher, Subscriber)>,
+}
+
+/// Where what concerns one partition is handed in.
+struct Desk {
     publisher: mpsc::UnboundedSender<Outgoing>,
     subscriber: mpsc::UnboundedSender<Wish>,
-    watch: Arc<BridgeWatch>,
-    tasks: Option<(Publisher, Subscriber)>,
 }
 
 impl RedisBridge {
-    fn new(options: RedisOptions, sink: BridgeSink, watch: Arc<BridgeWatch>) -> Self {
+    fn new(
+        options: &RedisOptions,
+        partitions: &ByPartition<(Partition, Arc<PartWatch>)>,
+        sink: &BridgeSink,
+        watch: Arc<BridgeWatch>,
+    ) -> Self {
         // a name that no earlier run of this node had: what that one sent is not ours
         let node = Epoch::fresh();
-        let keys = Keys::new(&options.prefix);
         let wire = Wire::new(node.as_str(), &options.cluster_secret);
-        let office = Rc::new(Office {
-            probe: keys.probe(node.as_str()),
-            keys,
-            wire: wire.clone(),
-            watch: Arc::clone(&watch),
-            sink,
-            repair_events: options.repair_events,
-            repair_wait: options.repair_wait,
-            link: Link::new(options),
+        let mut tasks = Vec::new();
+        let desks = partitions.map(|(partition, state)| {
+            let keys = Keys::new(&options.prefix, *partition);
+            let office = Rc::new(Office {
+                partition: *partition,
+                partitions: partitions.count(),
+                probe: keys.probe(node.as_str()),
+                keys,
+                wire: wire.clone(),
+                watch: Arc::clone(&watch),
+                state: Arc::clone(state),
+                sink: Arc::clone(sink),
+                repair_events: options.repair_events,
+                repair_wait: options.repair_wait,
+                link: Link::new(options.clone(), *partition),
+            });
+            let (publisher, outgoing) = mpsc::unbounded_channel();
+            let (subscriber, wishes) = mpsc::unbounded_channel();
+            tasks.push((
+                Publisher::new(Rc::clone(&office), outgoing),
+                Subscriber::new(office, wishes, publisher.downgrade()),
+            ));
+            Desk { publisher, subscriber }
         });
-        let (publisher, outgoing) = mpsc::unbounded_channel();
-        let (subscriber, wishes) = mpsc::unbounded_channel();
-        let tasks = (
-            Publisher::new(Rc::clone(&office), outgoing),
-            Subscriber::new(office, wishes, publisher.downgrade()),
-        );
-        Self { wire, publisher, subscriber, watch, tasks: Some(tasks) }
+        Self { wire, desks, watch, tasks }
     }
 
     fn relay(&self, relay: Relay) {
@@ -121,14 +145,15 @@ impl RedisBridge {
             }
         };
         let is_sequenced = to_self || remember.is_some();
+        let publisher = &self.desks.of(&key).publisher;
         let event = Event { key, envelope, is_sequenced, remember, done, tries: 0, _place: place };
         // it fails when the bridge is at its end, which `done` tells by being dropped
-        self.publisher.send(Outgoing::Event(event)).unwrap_or_default();
+        publisher.send(Outgoing::Event(event)).unwrap_or_default();
     }
 
-    fn wish(&self, wish: Wish) {
+    fn wish(&self, key: &ChannelKey, wish: Wish) {
         // it fails when the bridge is at its end
-        self.subscriber.send(wish).unwrap_or_default();
+        self.desks.of(key).subscriber.send(wish).unwrap_or_default();
     }
 }
 
@@ -138,7 +163,7 @@ impl Actor for RedisBridge {
     type Context = Context<Self>;
 
     fn started(&mut self, _ctx: &mut Self::Context) {
-        if let Some((mut publisher, mut subscriber)) = self.tasks.take() {
+        for (mut publisher, mut subscriber) in std::mem::take(&mut self.tasks) {
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(publisher.run()).catch_unwind().await.is_err() {
                     log::error!(actor = "bridge"; "the publisher panicked");
@@ -173,7 +198,7 @@ impl Handler<Follow> for RedisBridge {
     type Result = ();
 
     fn handle(&mut self, Follow { key, wish }: Follow, _ctx: &mut Self::Context) {
-        contain("bridge", || self.wish(Wish::Follow { key, wish }));
+        contain("bridge", || self.wish(&key.clone(), Wish::Follow { key, wish }));
     }
 }
 
@@ -181,6 +206,6 @@ impl Handler<Unfollow> for RedisBridge {
     type Result = ();
 
     fn handle(&mut self, Unfollow { key }: Unfollow, _ctx: &mut Self::Context) {
-        contain("bridge", || self.wish(Wish::Unfollow { key }));
+        contain("bridge", || self.wish(&key.clone(), Wish::Unfollow { key }));
     }
 }

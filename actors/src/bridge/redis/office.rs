@@ -1,4 +1,4 @@
-//! What the tasks of one bridge work with: the link, the names, the wire, and the way to the node.
+//! What the tasks of one partition work with: the link, the names, the wire, and the way to the node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::position::Seen;
 use super::query::Stands;
 use super::topic;
-use crate::bridge::watch::BridgeWatch;
+use crate::bridge::watch::{BridgeWatch, PartWatch};
 use crate::bridge::wire::{Told, Wire, WireError};
 use crate::bridge::{BridgeEvent, BridgeSink, Held, Relayed, Remembered};
 use crate::door::Bound;
 use crate::lifeline::contain;
 use crate::membership::Position;
 use crate::protocol::ChannelKey;
-use crate::redis::{Keys, Link};
+use crate::redis::{Keys, Link, Partition};
 
 /// What is read of a message.
 pub(super) struct Item {
@@ -25,10 +25,15 @@ pub(super) struct Item {
 
 /// What both tasks work with.
 pub(super) struct Office {
+    pub(super) partition: Partition,
+    /// This one's share of what a node may hold is one of so many.
+    pub(super) partitions: usize,
     pub(super) link: Link,
     pub(super) keys: Keys,
     pub(super) wire: Wire,
     pub(super) watch: Arc<BridgeWatch>,
+    /// The state of this partition.
+    pub(super) state: Arc<PartWatch>,
     /// See [`Office::emit`].
     pub(super) sink: BridgeSink,
     /// The topic of this node's own probes.

@@ -3,7 +3,7 @@
 //! At most [`IN_FLIGHT`] commands have no answer yet; what comes beyond waits for at most [`PATIENCE`],
 //! and so does everything while there is no connection. An event is never sent twice: a command without
 //! an answer may have been carried out. Only what the server said it did not do, for it had forgotten
-//! the scripts, is done again.
+//! the scripts or the partition is another's now, is done again.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -30,7 +30,7 @@ use crate::redis::LinkError;
 const IN_FLIGHT: usize = 1024;
 /// How long something may wait to be sent.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often an event is sent that the server did not take for want of the scripts.
+/// How often an event is sent that the server says it did not take, for want of the scripts or the partition.
 const TRIES: u8 = 8;
 /// How long the position of a silent channel is kept. After it a new epoch begins.
 const META: Duration = Duration::from_hours(1);
@@ -54,7 +54,7 @@ pub(super) struct Event {
     /// How long it is remembered as the channel's last; sequenced events only.
     pub(super) remember: Option<Duration>,
     pub(super) done: Option<oneshot::Sender<Result<(), BridgeError>>>,
-    /// How often it was sent, and the server had forgotten the scripts.
+    /// How often it was sent, and the server said that it did not take it.
     pub(super) tries: u8,
     /// Held for its drop.
     pub(super) _place: Option<Place>,
@@ -184,29 +184,45 @@ impl Publisher {
     }
 
     fn settle(&mut self, (work, generation, result): Sent) {
+        let is_latest = generation == self.generation;
+        let result = result.and_then(Value::extract_error);
         let Work::Event(mut event) = work else {
+            if is_latest && result.is_err_and(|error| is_useless(&error)) {
+                self.lose("the server takes no probe");
+            }
             return;
         };
-        let result = result.and_then(Value::extract_error);
         let Err(error) = result else {
             self.office.watch.taken.add(1);
             return answer(event, Ok(()));
         };
         event.tries += 1;
-        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) && event.tries < TRIES {
-            return self.send_again(event);
+        // over a connection that was given up for something else, later events may be out already
+        let keeps_order = is_latest || !self.again.is_empty();
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::NoScript) if keeps_order && event.tries < TRIES => {
+                self.again.push(event);
+                return self.reload_later();
+            }
+            ErrorKind::Server(ServerErrorKind::Moved) if keeps_order && event.tries < TRIES => {
+                self.again.push(event);
+                if is_latest {
+                    self.lose("the partition is another server's");
+                }
+                return;
+            }
+            _ => {}
         }
         self.office.watch.refused.add(1);
         answer(event, Err(verdict(&error)));
-        if is_useless(&error) && generation == self.generation {
+        if is_useless(&error) && is_latest {
             self.lose("the server takes no events");
         } else if !error.is_timeout() {
             log::debug!(error:% = error.category(); "an event was not taken");
         }
     }
 
-    fn send_again(&mut self, event: Event) {
-        self.again.push(event);
+    fn reload_later(&mut self) {
         if let State::Open(connection) = &self.state {
             self.state = State::Reloading(connection.clone());
         }
@@ -241,12 +257,12 @@ impl Publisher {
             Ok(connection) => {
                 self.backoff.reset();
                 self.office.watch.connections.add(1);
-                self.office.watch.set_publishes(true);
+                self.office.state.set_publishes(true);
                 self.state = State::Open(connection);
-                log::info!("events go out by redis");
+                log::info!(partition = self.office.partition.index(); "events go out by redis");
             }
             Err(error) => {
-                self.backoff.complain(&error);
+                self.backoff.complain(&error, self.office.partition);
                 let wait = self.backoff.next();
                 self.reopen(wait);
             }
@@ -257,13 +273,13 @@ impl Publisher {
         if matches!(self.state, State::Opening(_)) {
             return;
         }
-        log::warn!("events do not go out by redis: {cause}");
+        log::warn!(partition = self.office.partition.index(); "events do not go out by redis: {cause}");
         let wait = self.backoff.next();
         self.reopen(wait);
     }
 
     fn reopen(&mut self, wait: Duration) {
-        self.office.watch.set_publishes(false);
+        self.office.state.set_publishes(false);
         self.generation += 1;
         let (office, losing, generation) =
             (Rc::clone(&self.office), self.losing.clone(), self.generation);
@@ -297,14 +313,14 @@ impl Office {
         let event = match what {
             Work::Event(event) => event,
             Work::Probe { topic, text } => {
-                let mut command = redis::cmd("PUBLISH");
+                let mut command = redis::cmd(self.partition.publish());
                 command.arg(topic).arg(text);
                 return command;
             }
         };
         let topic = self.keys.topic(&event.key);
         if !event.is_sequenced {
-            let mut command = redis::cmd("PUBLISH");
+            let mut command = redis::cmd(self.partition.publish());
             command.arg(topic).arg(format!("::{}", event.envelope));
             return command;
         }
@@ -368,7 +384,11 @@ fn is_useless(error: &RedisError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Server(
-            ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::BusyLoading
+            ServerErrorKind::ReadOnly
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::Moved
+                | ServerErrorKind::ClusterDown
         )
     )
 }

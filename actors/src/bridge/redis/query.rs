@@ -3,12 +3,14 @@
 use futures_util::future::join;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    FromRedisValue, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind, Value,
+    ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerError, ServerErrorKind,
+    ToRedisArgs, Value,
 };
 
+use super::office::Office;
 use super::position::Question;
 use super::topic::Epoch;
-use crate::redis::Scripts;
+use crate::redis::{Partition, Scripts};
 
 /// Events in one answer about a hole.
 const PAGE: usize = 100;
@@ -83,10 +85,11 @@ pub(super) enum Answer {
 
 impl Query {
     /// Asks. What is to be sent is sent at the first poll.
-    pub(super) async fn ask(self, connection: MultiplexedConnection, scripts: &Scripts) -> Answer {
+    pub(super) async fn ask(self, connection: MultiplexedConnection, office: &Office) -> Answer {
+        let (scripts, partition) = (office.link.scripts(), office.partition);
         let answer = match self {
-            Self::Follow(wanted) => follow(connection, scripts, wanted).await,
-            Self::Unfollow(topics) => unfollow(connection, topics).await,
+            Self::Follow(wanted) => follow(connection, partition, scripts, wanted).await,
+            Self::Unfollow(topics) => unfollow(connection, partition, topics).await,
             Self::Compare(wanted) => compare(connection, wanted).await,
             Self::Page { topic, history, question } => {
                 page(connection, scripts, topic, history, question).await
@@ -99,6 +102,7 @@ impl Query {
 /// Subscribes, and asks right behind it on the same connection: whatever comes after the answer is on the topic.
 async fn follow(
     mut connection: MultiplexedConnection,
+    partition: Partition,
     scripts: &Scripts,
     wanted: Vec<Wanted>,
 ) -> RedisResult<Answer> {
@@ -108,8 +112,11 @@ async fn follow(
         pipeline.add_command(scripts.follow.call(&[&channel.meta, &channel.cached]));
     }
     let mut reader = connection.clone();
-    let (subscribed, read) =
-        join(connection.subscribe(&topics), run(&mut reader, scripts, &mut pipeline)).await;
+    let (subscribed, read) = join(
+        subscribe(&mut connection, partition, &topics),
+        run(&mut reader, scripts, &mut pipeline),
+    )
+    .await;
     subscribed?;
     let mut followed = Vec::with_capacity(wanted.len());
     for (wanted, value) in wanted.into_iter().zip(read?) {
@@ -127,10 +134,42 @@ async fn follow(
 
 async fn unfollow(
     mut connection: MultiplexedConnection,
+    partition: Partition,
     topics: Vec<String>,
 ) -> RedisResult<Answer> {
-    connection.unsubscribe(&topics).await?;
+    if partition.is_sharded() {
+        one_by_one(&mut connection, "SUNSUBSCRIBE", &topics).await?;
+    } else {
+        connection.unsubscribe(&topics).await?;
+    }
     Ok(Answer::Unfollowed(topics))
+}
+
+/// Subscribes to topics.
+pub(super) async fn subscribe(
+    connection: &mut MultiplexedConnection,
+    partition: Partition,
+    topics: &[&str],
+) -> RedisResult<()> {
+    if partition.is_sharded() {
+        one_by_one(connection, "SSUBSCRIBE", topics).await
+    } else {
+        connection.subscribe(topics).await
+    }
+}
+
+/// Sends a command for each topic, for each of them is confirmed by itself.
+async fn one_by_one(
+    connection: &mut MultiplexedConnection,
+    command: &str,
+    topics: &[impl ToRedisArgs],
+) -> RedisResult<()> {
+    let mut pipeline = redis::pipe();
+    for topic in topics {
+        pipeline.cmd(command).arg(topic);
+    }
+    pipeline.query_async::<Vec<Value>>(connection).await?;
+    Ok(())
 }
 
 async fn compare(
@@ -199,6 +238,10 @@ fn is_forgotten(value: &Value) -> bool {
 /// harm to other channels.
 fn ours<T: FromRedisValue>(value: Value) -> RedisResult<Option<T>> {
     match value {
+        // the server ended a subscription unasked: this is the answer to nothing, and the next to another question
+        Value::Push { .. } => {
+            Err((ErrorKind::UnexpectedReturnType, "what came is no answer").into())
+        }
         Value::ServerError(error) if is_about_keys(&error) => Ok(None),
         value => Ok(T::from_redis_value(value.extract_error()?).ok()),
     }

@@ -19,7 +19,7 @@ use super::inbox::{self, Inbox, Incoming};
 use super::office::Office;
 use super::probe::Probe;
 use super::publisher::Outgoing;
-use super::query::{Answer, Query};
+use super::query::{Answer, Query, subscribe};
 use crate::door::Bound;
 use crate::protocol::ChannelKey;
 
@@ -27,7 +27,7 @@ use crate::protocol::ChannelKey;
 const LOOK: Duration = Duration::from_millis(250);
 /// How often a probe is sent.
 const PROBE: Duration = Duration::from_secs(2);
-/// Events handed to channels and not yet to the workers. Over it nothing more is taken in, and no answer
+/// Events handed to channels and not yet to the workers, in all partitions. Over it nothing more is taken in, and no answer
 /// either, for that takes in whatever came before it: at most what the inbox holds goes over the bound.
 const UNDER_WAY: usize = 4096;
 /// How long the reader rests when channels cannot keep up.
@@ -83,22 +83,22 @@ impl Subscriber {
     ) -> Self {
         Self {
             channels: Channels::new(Rc::clone(&office)),
-            office,
             wishes,
             publisher,
-            under_way: Bound::new(UNDER_WAY),
+            under_way: Bound::new(UNDER_WAY / office.partitions),
             backoff: Backoff::default(),
+            office,
         }
     }
 
     /// Works until nobody is left who could follow anything.
     pub(super) async fn run(&mut self) {
         loop {
-            let (sender, inbox) = inbox::open(&self.office.probe);
+            let (sender, inbox) = inbox::open(&self.office.probe, self.office.partitions);
             let ended = match self.office.link.open(sender).await {
                 Ok(connection) => self.serve(connection, inbox).await,
                 Err(error) => {
-                    self.backoff.complain(&error);
+                    self.backoff.complain(&error, self.office.partition);
                     Ended::Lost("")
                 }
             };
@@ -106,7 +106,10 @@ impl Subscriber {
             match ended {
                 Ended::Done => return,
                 Ended::Lost("") => {}
-                Ended::Lost(cause) => log::warn!("events do not come in by redis: {cause}"),
+                Ended::Lost(cause) => {
+                    let partition = self.office.partition.index();
+                    log::warn!(partition; "events do not come in by redis: {cause}");
+                }
             }
             let wait = self.backoff.next();
             if self.wait(wait).await.is_none() {
@@ -124,8 +127,8 @@ impl Subscriber {
     }
 
     fn disconnected(&mut self) {
-        self.office.watch.set_subscribes(false);
-        self.office.watch.set_hears(false);
+        self.office.state.set_subscribes(false);
+        self.office.state.set_hears(false);
         self.channels.disconnected();
     }
 
@@ -150,12 +153,13 @@ impl Subscriber {
             questions: 0,
             probe: Probe::default(),
         };
-        if line.connection.subscribe(&*self.office.probe).await.is_err() {
+        let probe = [self.office.probe.as_str()];
+        if subscribe(&mut line.connection, self.office.partition, &probe).await.is_err() {
             return Ended::Lost("the server takes no subscription");
         }
         self.office.watch.connections.add(1);
-        self.office.watch.set_subscribes(true);
-        log::info!("events come in by redis");
+        self.office.state.set_subscribes(true);
+        log::info!(partition = self.office.partition.index(); "events come in by redis");
         let (mut look, mut probe) = (interval(LOOK), interval(PROBE));
         // a thread that was held up has not lost a probe
         probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,8 +194,8 @@ impl Subscriber {
             Incoming::Probe { text, at } => {
                 if let Some(trip) = line.probe.returned(&text, at) {
                     let micros = usize::try_from(trip.as_micros()).unwrap_or(usize::MAX);
-                    self.office.watch.probe_micros.set(micros);
-                    self.office.watch.set_hears(true);
+                    self.office.state.probe_micros.set(micros);
+                    self.office.state.set_hears(true);
                     self.backoff.reset();
                 }
                 None
@@ -269,7 +273,7 @@ impl Subscriber {
     fn ask(&self, line: &Line, query: Query) {
         let office = Rc::clone(&self.office);
         let connection = line.connection.clone();
-        let asking = async move { query.ask(connection, office.link.scripts()).await };
+        let asking = async move { query.ask(connection, &office).await };
         let mut asking: Asking = Box::pin(tokio::task::unconstrained(asking));
         // nothing is ever ready at once: the wake-up that is thrown away here is asked for again below
         match (&mut asking).now_or_never() {
@@ -290,7 +294,7 @@ impl Subscriber {
         }
         match line.probe.missed() {
             0 => {}
-            1 => self.office.watch.set_hears(false),
+            1 => self.office.state.set_hears(false),
             _ => {
                 self.publish(Outgoing::Rebuild);
                 return Some(Ended::Lost("what is sent is not heard"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, Script};
+use redis::Cmd;
 
 use super::Options;
 use super::reaper::Looks;
@@ -10,7 +10,7 @@ use super::row::Said;
 use crate::channel::Member;
 use crate::membership::Announcer;
 use crate::protocol::{AppId, ChannelKey, UserId};
-use crate::redis::{Keys, entry};
+use crate::redis::{Keys, Lua, Partition, entry};
 
 /// Stands for the generation where a reaper writes on behalf of a dead node.
 const ON_BEHALF: &str = "-";
@@ -36,24 +36,6 @@ impl Writer<'_> {
             Self::Node(_, generation) => generation.to_string(),
             Self::Reaper(_) => ON_BEHALF.to_owned(),
         }
-    }
-}
-
-/// A script and its hash.
-struct Lua {
-    text: &'static str,
-    hash: String,
-}
-
-impl Lua {
-    fn new(text: &'static str) -> Self {
-        Self { text, hash: Script::new(text).get_hash().to_owned() }
-    }
-
-    fn call<const KEYS: usize>(&self, keys: &[String; KEYS]) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.hash).arg(KEYS).arg(keys);
-        command
     }
 }
 
@@ -88,30 +70,20 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(keys: Keys, history: History) -> Self {
-        let member = concat!(
-            include_str!("../../redis/lua/sequence.lua"),
-            include_str!("lua/rows.lua"),
-            include_str!("lua/member.lua")
-        );
-        let count = concat!(
-            include_str!("../../redis/lua/sequence.lua"),
-            include_str!("lua/rows.lua"),
-            include_str!("lua/count.lua")
-        );
-        let roster = concat!(include_str!("lua/rows.lua"), include_str!("lua/roster.lua"));
-        let renew = concat!(include_str!("lua/connections.lua"), include_str!("lua/renew.lua"));
-        let forget = concat!(include_str!("lua/connections.lua"), include_str!("lua/forget.lua"));
+    pub(super) fn new(prefix: &str, partition: Partition, history: History) -> Self {
+        let (publish, rows) = (partition.prelude(), include_str!("lua/rows.lua"));
+        let sequence = include_str!("../../redis/lua/sequence.lua");
+        let connections = include_str!("lua/connections.lua");
         Self {
-            keys,
+            keys: Keys::new(prefix, partition),
             history,
-            member: Lua::new(member),
-            count: Lua::new(count),
-            renew: Lua::new(renew),
-            retire: Lua::new(include_str!("lua/retire.lua")),
-            sweep: Lua::new(include_str!("lua/sweep.lua")),
-            forget: Lua::new(forget),
-            roster: Lua::new(roster),
+            member: Lua::new(&[publish, sequence, rows, include_str!("lua/member.lua")]),
+            count: Lua::new(&[publish, sequence, rows, include_str!("lua/count.lua")]),
+            renew: Lua::new(&[connections, include_str!("lua/renew.lua")]),
+            retire: Lua::new(&[include_str!("lua/retire.lua")]),
+            sweep: Lua::new(&[include_str!("lua/sweep.lua")]),
+            forget: Lua::new(&[connections, include_str!("lua/forget.lua")]),
+            roster: Lua::new(&[publish, rows, include_str!("lua/roster.lua")]),
         }
     }
 
@@ -119,12 +91,7 @@ impl Calls {
     pub(super) fn load(&self) -> Vec<Cmd> {
         let writing = [&self.member, &self.count, &self.renew, &self.retire];
         let all = writing.into_iter().chain([&self.sweep, &self.forget, &self.roster]);
-        let load = |script: &Lua| {
-            let mut command = redis::cmd("SCRIPT");
-            command.arg("LOAD").arg(script.text);
-            command
-        };
-        all.map(load).collect()
+        all.map(Lua::load).collect()
     }
 
     /// Sets a user's connections. See `lua/member.lua`.

@@ -9,13 +9,17 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerError
 use tokio::time::timeout;
 
 use super::calls::Calls;
+use crate::redis::Partition;
 
 /// Why a connection could not be opened.
 pub type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Opens a connection to the Redis that takes writes, wherever it is now.
-pub type Connect =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<MultiplexedConnection, ConnectError>> + Send + Sync>;
+/// Opens a connection to the master of a partition, wherever it is now.
+pub type Connect = Arc<
+    dyn Fn(Partition) -> BoxFuture<'static, Result<MultiplexedConnection, ConnectError>>
+        + Send
+        + Sync,
+>;
 
 /// See the module. Clones share the connection.
 #[derive(Clone)]
@@ -29,10 +33,11 @@ impl Client {
     /// Opens a connection and has the server know the scripts.
     pub(super) async fn open(
         connect: &Connect,
+        partition: Partition,
         calls: Arc<Calls>,
         patience: Duration,
     ) -> Result<Self, ConnectError> {
-        let connection = timeout(patience, connect()).await??;
+        let connection = timeout(patience, connect(partition)).await??;
         let client = Self { connection, calls, patience };
         timeout(patience, client.load()).await??;
         Ok(client)
@@ -102,9 +107,14 @@ impl Client {
 
 /// Tells whether an error says that this server takes no writes, now or any more.
 pub(super) fn is_elsewhere(error: &RedisError) -> bool {
-    [ServerErrorKind::ReadOnly, ServerErrorKind::MasterDown, ServerErrorKind::BusyLoading]
-        .into_iter()
-        .any(|kind| is(error, kind))
+    let kinds = [
+        ServerErrorKind::ReadOnly,
+        ServerErrorKind::MasterDown,
+        ServerErrorKind::BusyLoading,
+        ServerErrorKind::Moved,
+        ServerErrorKind::ClusterDown,
+    ];
+    kinds.into_iter().any(|kind| is(error, kind))
 }
 
 fn is(error: &RedisError, kind: ServerErrorKind) -> bool {

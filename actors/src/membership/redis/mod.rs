@@ -6,11 +6,15 @@
 //! | `keeper` | says it, in batches over one connection, and keeps the lease |
 //! | `questions`, `pool` | what the API and mirrors ask, over connections of its own |
 //! | `reaper` | clears what dead nodes have left |
+//! | `router` | where there are several partitions: hands what concerns a channel to its partition's keeper |
 //! | `calls`, `answers`, `lua/` | the scripts, their arguments, their answers |
 //!
 //! An *incarnation* is a name that a node bears for as long as Redis knows it. Whoever is not among the
 //! living in `nodes` may write nothing: a node that was declared dead, and one that Redis has lost with
 //! everything else, finds out by its next command, takes a new name and says all again.
+//!
+//! Each partition of a Redis Cluster has a keeper and a reaper of its own, with a name, a lease and two
+//! connections of their own; any other Redis is one partition.
 
 mod answers;
 mod calls;
@@ -20,29 +24,38 @@ mod ledger;
 mod pool;
 mod questions;
 mod reaper;
+mod router;
 mod row;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context, Handler};
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 use self::calls::Calls;
 pub use self::calls::History;
+use self::client::Client;
 pub use self::client::{Connect, ConnectError};
 use self::keeper::{Keeper, Retire};
 pub use self::pool::Locate;
 use self::pool::Pool;
 use self::reaper::Reaper;
+use self::router::Router;
 use super::counters::Counters;
-use super::{Announcer, MembershipHandle, MembershipSink};
+use super::{
+    Announcer, Count, CountChannel, Enter, Leave, ListMembers, ListOccupied, MembershipHandle,
+    MembershipSink, ReportConnections, Vacate,
+};
 use crate::door::post;
-use crate::redis::{Keys, Link, RedisOptions};
+use crate::redis::{ByPartition, Link, Partition, RedisOptions, Topology};
 
 /// How membership over Redis is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// What the Redis is: a cluster has several partitions.
+    pub topology: Topology,
     /// What stands before every key and topic.
     pub prefix: String,
     /// The node's name in keys, for whoever reads them; what is not a letter, digit, `-` or `_` becomes `_`.
@@ -74,6 +87,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            topology: Topology::Single,
             prefix: "mn:".to_owned(),
             node: "node".to_owned(),
             renew: Duration::from_secs(2),
@@ -96,7 +110,8 @@ impl Options {
     pub fn of(redis: &RedisOptions) -> Self {
         let history =
             History { events: redis.repair_events, wait: redis.repair_wait, ..History::default() };
-        Self { prefix: redis.prefix.clone(), history, ..Self::default() }
+        let (topology, prefix) = (redis.topology.clone(), redis.prefix.clone());
+        Self { topology, prefix, history, ..Self::default() }
     }
 
     /// How long a reaper may not have looked for dead nodes to be sure that the living could renew their
@@ -112,34 +127,40 @@ impl Options {
 }
 
 /// Returns what opens connections to the Redis that nodes share.
-pub fn connect(redis: RedisOptions) -> Connect {
-    let link = Arc::new(Link::new(redis));
-    Arc::new(move || {
-        let link = Arc::clone(&link);
+pub fn connect(redis: &RedisOptions) -> Connect {
+    let links = links(redis);
+    Arc::new(move |partition| {
+        let link = Arc::clone(links.at(partition));
         // nothing is subscribed to over it, so nothing comes unasked
         Box::pin(async move { Ok(link.open(|_| Ok::<(), ()>(())).await?) })
     })
 }
 
 /// Returns what finds the Redis that nodes share.
-pub fn locate(redis: RedisOptions) -> Locate {
-    let link = Arc::new(Link::new(redis));
-    Arc::new(move || {
-        let link = Arc::clone(&link);
+pub fn locate(redis: &RedisOptions) -> Locate {
+    let links = links(redis);
+    Arc::new(move |partition| {
+        let link = Arc::clone(links.at(partition));
         Box::pin(async move { Ok(link.locate().await?) })
     })
 }
 
+fn links(redis: &RedisOptions) -> ByPartition<Arc<Link>> {
+    Partition::all(&redis.topology).map(|partition| Arc::new(Link::new(redis.clone(), *partition)))
+}
+
 /// A running membership. It ends with this value, without a word to Redis unless it was [retired](Self::retire).
 pub struct RedisMembership {
-    keeper: Addr<Keeper>,
+    keepers: Arc<ByPartition<Addr<Keeper>>>,
+    handle: MembershipHandle,
     arbiter: ArbiterHandle,
     counters: Arc<Counters>,
 }
 
 impl RedisMembership {
-    /// Starts a keeper and a reaper on an arbiter of their own. Call it inside an actix system. Redis need
-    /// not be there yet. Questions go over connections of their own, which lead to where `locate` says.
+    /// Starts a keeper and a reaper for each partition, all on an arbiter of their own. Call it inside an
+    /// actix system. Redis need not be there yet. Questions go over connections of their own, which lead to
+    /// where `locate` says.
     pub fn start(
         options: Options,
         connect: Connect,
@@ -147,37 +168,37 @@ impl RedisMembership {
         announcer: Arc<dyn Announcer>,
         sink: MembershipSink,
     ) -> Self {
-        let counters = Arc::new(Counters::default());
-        let task = Arc::new(Task {
-            calls: Arc::new(Calls::new(Keys::new(&options.prefix), options.history)),
-            options,
-            connect,
-            pool: Pool::new(locate),
-            announcer,
-            sink,
-            counters: Arc::clone(&counters),
-        });
-        let arbiter = Arbiter::new().handle();
-        let reaper = Reaper::new(Arc::clone(&task));
-        Reaper::start_in_arbiter(&arbiter, move |_| reaper);
-        let keeper = Keeper::start_in_arbiter(&arbiter, move |_| Keeper::new(task));
-        Self { keeper, arbiter, counters }
+        let (arbiter, counters) = (Arbiter::new().handle(), Arc::new(Counters::default()));
+        let (partitions, listed) = (Partition::all(&options.topology), options.listed);
+        let sink_of = router::sinks(partitions.count(), sink);
+        let (beside, counted) = (arbiter.clone(), Arc::clone(&counters));
+        let keepers = Arc::new(partitions.map(move |partition| {
+            let task = Arc::new(Task {
+                calls: Arc::new(Calls::new(&options.prefix, *partition, options.history)),
+                partition: *partition,
+                options: options.clone(),
+                connect: Arc::clone(&connect),
+                pool: Pool::new(*partition, Arc::clone(&locate)),
+                announcer: Arc::clone(&announcer),
+                sink: sink_of(*partition),
+                counters: Arc::clone(&counted),
+            });
+            let reaper = Reaper::new(Arc::clone(&task));
+            Reaper::start_in_arbiter(&beside, move |_| reaper);
+            Keeper::start_in_arbiter(&beside, move |_| Keeper::new(task))
+        }));
+        let handle = if keepers.count() == 1 {
+            addresses(keepers.first(), &counters)
+        } else {
+            let router = Router::new(Arc::clone(&keepers), listed);
+            addresses(&Router::start_in_arbiter(&arbiter, move |_| router), &counters)
+        };
+        Self { keepers, handle, arbiter, counters }
     }
 
     /// Returns the addresses.
     pub fn handle(&self) -> MembershipHandle {
-        let keeper = &self.keeper;
-        MembershipHandle {
-            enter: keeper.clone().recipient(),
-            leave: keeper.clone().recipient(),
-            count: keeper.clone().recipient(),
-            vacate: keeper.clone().recipient(),
-            connections: keeper.clone().recipient(),
-            list_members: keeper.clone().recipient(),
-            count_channel: keeper.clone().recipient(),
-            list_occupied: keeper.clone().recipient(),
-            counters: Arc::clone(&self.counters),
-        }
+        self.handle.clone()
     }
 
     /// Returns what is counted.
@@ -188,10 +209,13 @@ impl RedisMembership {
     /// Gives the node's name up, so that the other nodes clear what is left of it at once. Nothing is
     /// told to Redis afterwards.
     pub async fn retire(&self) {
-        let (done, retired) = oneshot::channel();
-        post(&self.keeper, Retire { done });
+        let retired = self.keepers.iter().map(|keeper| {
+            let (done, retired) = oneshot::channel();
+            post(keeper, Retire { done });
+            retired
+        });
         // a keeper that is gone has nothing to give up
-        retired.await.unwrap_or_default();
+        join_all(retired).await;
     }
 
     /// Stops without a word, as a crash would: other nodes take over when the lease has ended.
@@ -206,13 +230,47 @@ impl Drop for RedisMembership {
     }
 }
 
-/// What keeper and reaper work with.
+/// Returns the addresses of whoever takes all that concerns a membership.
+fn addresses<A>(taker: &Addr<A>, counters: &Arc<Counters>) -> MembershipHandle
+where
+    A: Actor<Context = Context<A>>
+        + Handler<Enter>
+        + Handler<Leave>
+        + Handler<Count>
+        + Handler<Vacate>
+        + Handler<ReportConnections>
+        + Handler<ListMembers>
+        + Handler<CountChannel>
+        + Handler<ListOccupied>,
+{
+    MembershipHandle {
+        enter: taker.clone().recipient(),
+        leave: taker.clone().recipient(),
+        count: taker.clone().recipient(),
+        vacate: taker.clone().recipient(),
+        connections: taker.clone().recipient(),
+        list_members: taker.clone().recipient(),
+        count_channel: taker.clone().recipient(),
+        list_occupied: taker.clone().recipient(),
+        counters: Arc::clone(counters),
+    }
+}
+
+/// What keeper and reaper of one partition work with.
 struct Task {
     options: Options,
+    partition: Partition,
     calls: Arc<Calls>,
     connect: Connect,
     pool: Pool,
     announcer: Arc<dyn Announcer>,
     sink: MembershipSink,
     counters: Arc<Counters>,
+}
+
+impl Task {
+    async fn open_client(&self) -> Result<Client, ConnectError> {
+        let calls = Arc::clone(&self.calls);
+        Client::open(&self.connect, self.partition, calls, self.options.response).await
+    }
 }

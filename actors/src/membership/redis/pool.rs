@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::client::ConnectError;
-use crate::redis::{connection_config, is_master};
+use crate::redis::{Partition, connection_config, is_master};
 
 /// The most connections. Each is opened when it is needed first.
 const SIZE: usize = 4;
@@ -22,9 +22,10 @@ const WAIT: Duration = Duration::from_secs(2);
 /// How long the master may take to be found, a connection to open, or to show that it is still there.
 const OPEN: Duration = Duration::from_secs(2);
 
-/// Says how to reach the Redis that takes writes, wherever it is now.
-pub type Locate =
-    Arc<dyn Fn() -> BoxFuture<'static, Result<ConnectionInfo, ConnectError>> + Send + Sync>;
+/// Says how to reach the Redis that takes the writes of a partition, wherever it is now.
+pub type Locate = Arc<
+    dyn Fn(Partition) -> BoxFuture<'static, Result<ConnectionInfo, ConnectError>> + Send + Sync,
+>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -39,14 +40,15 @@ pub(super) enum LendError {
 
 /// See the module.
 pub(super) struct Pool {
+    partition: Partition,
     locate: Locate,
     /// To the master that was found last.
     found: Mutex<Option<deadpool_redis::Pool>>,
 }
 
 impl Pool {
-    pub(super) fn new(locate: Locate) -> Self {
-        Self { locate, found: Mutex::new(None) }
+    pub(super) fn new(partition: Partition, locate: Locate) -> Self {
+        Self { partition, locate, found: Mutex::new(None) }
     }
 
     /// Lends a connection.
@@ -74,7 +76,7 @@ impl Pool {
         if let Some(pool) = &*found {
             return Ok(pool.clone());
         }
-        let place = timeout(OPEN, (self.locate)()).await??;
+        let place = timeout(OPEN, (self.locate)(self.partition)).await??;
         let manager = Manager::new_with_config(place, connection_config())?;
         let pool = deadpool_redis::Pool::builder(manager)
             .max_size(SIZE)

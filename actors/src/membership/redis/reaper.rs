@@ -100,7 +100,7 @@ async fn sweep(
 ) -> Result<Client, ConnectError> {
     let client = match client {
         Some(client) => client,
-        None => Client::open(&task.connect, Arc::clone(&task.calls), task.options.response).await?,
+        None => task.open_client().await?,
     };
     loop {
         let sweep = task.calls.sweep(looks, &task.options);

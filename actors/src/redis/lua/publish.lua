@@ -1,6 +1,10 @@
 -- Follows sequence.lua. Publishes an event and, where it is told to, remembers it as the channel's last.
+-- What could fail fails first, so that an error says that nothing went out.
 -- KEYS: 1 meta 2 history 3 cached
 -- ARGV: 1 topic 2 payload 3 maxlen 4 ttl_ms 5 meta_ttl_ms 6 fresh_epoch 7 cache_ms (0 = do not remember)
+if ARGV[7] ~= '0' then
+  redis.call('HLEN', KEYS[3])
+end
 local epoch, serial = emit(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 if ARGV[7] ~= '0' then
   local now = redis.call('TIME')

@@ -1,7 +1,11 @@
+-- Follows a line that names the command `publish`.
 -- Gives what is told of a channel its next position, keeps it for nodes that miss it, and publishes it.
 -- An epoch belongs to one run of one server: after a restart or a failover the serials begin anew under
 -- a new epoch, so that no position ever names two events.
 local function emit(meta, history, topic, payload, maxlen, ttl_ms, meta_ttl_ms, fresh_epoch)
+  if maxlen ~= '0' then
+    redis.call('XLEN', history) -- fails for what is no stream, before a serial is spent
+  end
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local known = redis.call('HMGET', meta, 'e', 'r')
   local epoch = known[1]
@@ -16,6 +20,6 @@ local function emit(meta, history, topic, payload, maxlen, ttl_ms, meta_ttl_ms, 
     redis.call('XADD', history, 'MAXLEN', '~', maxlen, serial .. '-0', 'p', payload)
     redis.call('PEXPIRE', history, ttl_ms)
   end
-  redis.call('PUBLISH', topic, epoch .. ':' .. serial .. ':' .. payload)
+  redis.call(publish, topic, epoch .. ':' .. serial .. ':' .. payload)
   return epoch, serial
 end

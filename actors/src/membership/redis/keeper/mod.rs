@@ -106,9 +106,7 @@ impl Keeper {
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
         let task = Arc::clone(&self.task);
-        let opening = async move {
-            Client::open(&task.connect, Arc::clone(&task.calls), task.options.response).await
-        };
+        let opening = async move { task.open_client().await };
         let opened = wrap_future(opening).map(Self::connected);
         ctx.spawn(opened);
     }
@@ -122,7 +120,8 @@ impl Keeper {
             }
             Err(error) => {
                 if keeper.failures <= 1 {
-                    log::warn!(error:% = error; "membership: redis cannot be reached");
+                    let partition = keeper.task.partition.index();
+                    log::warn!(partition, error:% = error; "membership: redis cannot be reached");
                 }
                 keeper.lose_touch(ctx);
             }
@@ -230,7 +229,8 @@ impl Keeper {
         self.task.counters.incarnations.add(1);
         self.last = Some(Arc::clone(&self.incarnation));
         self.incarnation = new_incarnation(&self.task.options.node);
-        log::warn!(incarnation:% = self.incarnation; "membership: all is registered again");
+        let (partition, incarnation) = (self.task.partition.index(), &self.incarnation);
+        log::warn!(partition, incarnation:%; "membership: all is registered again");
         self.standing = Standing::New;
         self.renewing = false;
         self.ledger.start_anew();

@@ -1,3 +1,4 @@
+-- Follows a line that names the command `publish`.
 -- What the scripts of membership share: who may write, and what a channel's subscriptions come to.
 
 -- Tells why a node may not write: it is 'gone' (nobody, or declared dead), or speaks over a connection
@@ -62,7 +63,7 @@ local function subscribe(keys, node, entry, channel, subscriptions, topic, told)
     turned = 1
   end
   if turned ~= 0 and told ~= '' then
-    redis.call('PUBLISH', topic, '::' .. told)
+    redis.call(publish, topic, '::' .. told)
   end
   return total, turned
 end

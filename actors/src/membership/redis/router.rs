@@ -1,0 +1,197 @@
+//! Where there are several partitions: makes their keepers one membership to the node.
+//!
+//! The router hands what concerns a channel to the keeper of its partition, and asks all keepers where
+//! something concerns an application. Connections are told to the first alone. Started by
+//! [`RedisMembership`](super::RedisMembership) beside the keepers. It keeps nothing: what bounds that which
+//! it is told bounds what it tells.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::fut::wrap_future;
+use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
+use futures_util::future::try_join_all;
+use hashbrown::HashSet;
+use tokio::sync::oneshot;
+
+use super::keeper::Keeper;
+use crate::door::post;
+use crate::membership::{
+    Count, CountChannel, Enter, Leave, ListMembers, ListOccupied, MembershipError, MembershipEvent,
+    MembershipSink, ReportConnections, Vacate,
+};
+use crate::protocol::ChannelKey;
+use crate::redis::{ByPartition, Partition};
+
+/// See the module.
+pub(super) struct Router {
+    keepers: Arc<ByPartition<Addr<Keeper>>>,
+    /// The most channels in the answer to [`ListOccupied`].
+    listed: usize,
+}
+
+impl Router {
+    pub(super) fn new(keepers: Arc<ByPartition<Addr<Keeper>>>, listed: usize) -> Self {
+        Self { keepers, listed }
+    }
+}
+
+/// Returns what makes the sink of each keeper, so that the node hears of one membership: it can be reached
+/// when every partition can, and is told of a change of any of them, for rosters settle after each.
+pub(super) fn sinks(
+    partitions: usize,
+    sink: MembershipSink,
+) -> impl Fn(Partition) -> MembershipSink {
+    let reached = Arc::new(Mutex::new(HashSet::new()));
+    move |partition| {
+        if partitions == 1 {
+            return Arc::clone(&sink);
+        }
+        let (sink, reached, index) = (Arc::clone(&sink), Arc::clone(&reached), partition.index());
+        Arc::new(move |event| match event {
+            MembershipEvent::Reachable(is_there) => {
+                let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
+                if is_there {
+                    reached.insert(index);
+                } else {
+                    reached.remove(&index);
+                }
+                sink(MembershipEvent::Reachable(reached.len() == partitions));
+            }
+            // the other partitions are told of none
+            MembershipEvent::Connections(_) if index != 0 => {}
+            event => sink(event),
+        })
+    }
+}
+
+impl Actor for Router {
+    type Context = Context<Self>;
+}
+
+/// What concerns one channel.
+trait OfChannel {
+    fn channel(&self) -> &ChannelKey;
+}
+
+impl OfChannel for Enter {
+    fn channel(&self) -> &ChannelKey {
+        &self.key
+    }
+}
+
+impl OfChannel for Leave {
+    fn channel(&self) -> &ChannelKey {
+        &self.key
+    }
+}
+
+impl OfChannel for Count {
+    fn channel(&self) -> &ChannelKey {
+        &self.key
+    }
+}
+
+impl OfChannel for Vacate {
+    fn channel(&self) -> &ChannelKey {
+        &self.key
+    }
+}
+
+impl OfChannel for ListMembers {
+    fn channel(&self) -> &ChannelKey {
+        &self.key
+    }
+}
+
+impl OfChannel for CountChannel {
+    fn channel(&self) -> &ChannelKey {
+        &self.key
+    }
+}
+
+// === Handlers ===
+
+impl<M> Handler<M> for Router
+where
+    M: OfChannel + Message<Result = ()> + Send + 'static,
+    Keeper: Handler<M>,
+{
+    type Result = ();
+
+    fn handle(&mut self, message: M, _ctx: &mut Self::Context) {
+        post(self.keepers.of(message.channel()), message);
+    }
+}
+
+impl Handler<ReportConnections> for Router {
+    type Result = ();
+
+    fn handle(&mut self, report: ReportConnections, _ctx: &mut Self::Context) {
+        post(self.keepers.first(), report);
+    }
+}
+
+impl Handler<ListOccupied> for Router {
+    type Result = ();
+
+    fn handle(&mut self, list: ListOccupied, ctx: &mut Self::Context) {
+        let ListOccupied { app, prefix, users, answer } = list;
+        let listed = self.listed;
+        let parts: Vec<_> = self
+            .keepers
+            .iter()
+            .map(|keeper| {
+                let (answer, answered) = oneshot::channel();
+                let (app, prefix) = (app.clone(), prefix.clone());
+                post(keeper, ListOccupied { app, prefix, users, answer });
+                async { answered.await.unwrap_or(Err(MembershipError::Unreachable)) }
+            })
+            .collect();
+        ctx.spawn(wrap_future(async move {
+            let parts = try_join_all(parts).await;
+            let all = parts.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>());
+            let all = all.and_then(|all| {
+                if all.len() > listed { Err(MembershipError::TooMany) } else { Ok(all) }
+            });
+            // who has given up waiting was told so by the deadline
+            answer.send(all).unwrap_or_default();
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::AppId;
+    use crate::redis::Topology;
+
+    #[test]
+    fn the_node_hears_of_one_membership() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let heard_by = Arc::clone(&heard);
+        let take =
+            move || std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
+        let sink = sinks(
+            16,
+            Arc::new(move |event| {
+                heard_by.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+            }),
+        );
+        let sinks: Vec<_> =
+            Partition::all(&Topology::Cluster).iter().map(|partition| sink(*partition)).collect();
+        for (index, sink) in sinks.iter().enumerate() {
+            sink(MembershipEvent::Reachable(true));
+            assert_eq!(take(), [MembershipEvent::Reachable(index == 15)]);
+        }
+        for (index, sink) in sinks.iter().enumerate() {
+            let connections = MembershipEvent::Connections(vec![(AppId::new("a"), 1)]);
+            sink(connections.clone());
+            assert_eq!(take(), if index == 0 { vec![connections] } else { Vec::new() });
+        }
+        if let Some(last) = sinks.last() {
+            last(MembershipEvent::Reachable(false));
+            last(MembershipEvent::Reachable(true));
+        }
+        assert_eq!(take(), [MembershipEvent::Reachable(false), MembershipEvent::Reachable(true)]);
+    }
+}
