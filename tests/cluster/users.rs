@@ -40,6 +40,12 @@ fn a_watchlist_tells_who_is_online_on_any_node() {
     let mut sockets = [nodes[0].connect(MAIN), nodes[1].connect(MAIN)];
     sockets[0].sign_in(&here);
     sockets[1].sign_in(&there);
+    for user in [&here, &there] {
+        let tail = format!("/channels/%23server-to-user-{user}");
+        until("the sign-in is known", || {
+            nodes[2].api(MAIN).get(&tail, &[]).json() == json!({"occupied": true})
+        });
+    }
     for node in &nodes {
         let list = [("online", &[&*here, &*there][..]), ("offline", &[&*nobody][..])];
         let (mut first, user) = watcher(node, &list);
@@ -50,8 +56,6 @@ fn a_watchlist_tells_who_is_online_on_any_node() {
     }
     let listed = nodes[2].api(MAIN).get("/channels", &[("filter_by_prefix", "#")]);
     assert_eq!(listed.json(), json!({"channels": {}}));
-    let counted = nodes[2].api(MAIN).get(&format!("/channels/%23server-to-user-{here}"), &[]);
-    assert_eq!(counted.json(), json!({"occupied": true}));
 }
 
 #[test]
@@ -89,9 +93,10 @@ fn who_moves_from_node_to_node_does_not_go_offline() {
     let redis = Redis::start();
     let (here, there) = (node(redis.options()), node(redis.options()));
     let user = unique("user");
+    let (mut near, name) = watcher(&here, &[("offline", &[&user])]);
     let mut socket = here.connect(MAIN);
     socket.sign_in(&user);
-    let (mut near, name) = watcher(&here, &[("online", &[&user])]);
+    near.expect_watched(&[("online", &[&user])]);
     for round in 0..20 {
         let mut next = if round % 2 == 0 { &there } else { &here }.connect(MAIN);
         next.sign_in(&user);
@@ -108,13 +113,14 @@ fn users_of_a_killed_node_are_offline_within_the_bound() {
     let here = node(redis.options());
     let there = killable(&redis);
     let (gone, stays) = (unique("user"), unique("user"));
+    let (mut socket, name) = watcher(&here, &[("offline", &[&gone, &stays])]);
     let mut far = [(); 2].map(|()| Socket::establish(there.stream(), MAIN));
     let mut near = here.connect(MAIN);
-    for (socket, user) in far.iter_mut().zip([&gone, &stays]) {
-        socket.sign_in(user);
+    for (far, user) in far.iter_mut().zip([&gone, &stays]) {
+        far.sign_in(user);
+        socket.expect_watched(&[("online", &[user])]);
     }
     near.sign_in(&stays);
-    let (mut socket, name) = watcher(&here, &[("online", &[&gone, &stays])]);
     drop(there);
     // a read waits for ten seconds
     socket.expect_watched(&[("offline", &[&gone])]);
@@ -126,12 +132,13 @@ fn redis_is_away_and_nobody_is_told_to_have_gone_who_has_not() {
     let mut redis = Redis::start();
     let (here, there) = (node(redis.options()), node(redis.options()));
     let (stays, goes) = (unique("user"), unique("user"));
+    let (mut socket, name) = watcher(&here, &[("offline", &[&stays, &goes])]);
     let mut far = [(); 2].map(|()| there.connect(MAIN));
-    for (socket, user) in far.iter_mut().zip([&stays, &goes]) {
-        socket.sign_in(user);
+    for (far, user) in far.iter_mut().zip([&stays, &goes]) {
+        far.sign_in(user);
+        socket.expect_watched(&[("online", &[user])]);
     }
     let [staying, going] = far;
-    let (mut socket, name) = watcher(&here, &[("online", &[&stays, &goes])]);
     redis.kill();
     until("the nodes know", || is_away(&[&here, &there]));
     going.close();
@@ -153,9 +160,10 @@ fn who_is_gone_with_redis_and_the_node_is_offline_when_redis_is_back() {
     let here = node(redis.options());
     let there = killable(&redis);
     let user = unique("user");
+    let (mut socket, name) = watcher(&here, &[("offline", &[&user])]);
     let mut far = Socket::establish(there.stream(), MAIN);
     far.sign_in(&user);
-    let (mut socket, name) = watcher(&here, &[("online", &[&user])]);
+    socket.expect_watched(&[("online", &[&user])]);
     redis.kill();
     drop(there);
     until("the node knows", || is_away(&[&here]));
@@ -222,13 +230,14 @@ fn a_terminated_user_is_closed_on_all_nodes() {
     let redis = Redis::start();
     let nodes = [(); 3].map(|()| node(redis.options()));
     let (user, other) = (unique("user"), unique("user"));
+    let (mut watching, _) = watcher(&nodes[0], &[("offline", &[&user])]);
     let mut sockets = nodes.each_ref().map(|node| node.connect(MAIN));
     let mut others = nodes.each_ref().map(|node| node.connect(MAIN));
     for (socket, spared) in sockets.iter_mut().zip(&mut others) {
         socket.sign_in(&user);
         spared.sign_in(&other);
     }
-    let (mut watching, _) = watcher(&nodes[0], &[("online", &[&user])]);
+    watching.expect_watched(&[("online", &[&user])]);
     let tail = format!("/users/{user}/terminate_connections");
     let answer = nodes[2].api(MAIN).post(&tail, &json!({}));
     assert_eq!((answer.status, answer.json()), (200, json!({})));
