@@ -148,18 +148,14 @@ fn check_says_ok_or_everything_that_is_wrong() {
 
 #[test]
 fn serve_refuses_by_name_what_is_not_built() {
-    let text =
-        json!({"applications": [], "redis": {"cluster": true}, "drain-seconds": 20}).to_string();
+    let text = json!({"applications": [], "drain-seconds": 20}).to_string();
     let file = Scratch::new("unbuilt.json", &text);
     let (code, _, notes) = run(&["-c", file.path()]);
     assert_eq!(code, 64);
-    assert_eq!(
-        notes,
-        "redis.cluster: not in this build yet\ndrain-seconds: not in this build yet\n"
-    );
+    assert_eq!(notes, "drain-seconds: not in this build yet\n");
     let (code, out, notes) = run(&["check", "-c", file.path()]);
     assert_eq!((code, out), (0, format!("{}: ok\n", file.path())));
-    assert!(notes.contains("warning: redis.cluster: not in this build yet"), "{notes}");
+    assert!(notes.contains("warning: drain-seconds: not in this build yet"), "{notes}");
 }
 
 #[test]

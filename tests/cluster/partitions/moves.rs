@@ -54,6 +54,30 @@ fn a_killed_master_is_replaced_and_the_others_are_not_disturbed() {
     here.fence(&dying, &mut [&mut far, &mut quiet]);
 }
 
+/// As Redis is by default, the whole cluster refuses all until the replica is promoted.
+#[test]
+fn a_cluster_that_is_down_without_one_master_comes_back() {
+    let arguments = ["--cluster-node-timeout", "2000"];
+    let mut cluster = RedisCluster::start_with(&arguments);
+    let _replica = cluster.add_replica(2, &arguments);
+    let (here, there) = (node(cluster.options()), node(cluster.options()));
+    let channels = [0, 1, 2].map(|master| cluster.channel_on(master, MAIN, "down"));
+    let mut far = there.connect(MAIN);
+    for channel in &channels {
+        far.subscribe(channel);
+        here.trigger(MAIN, channel, "e", "before");
+        expect_event(&mut far, channel, "before");
+    }
+    cluster.masters[2].kill();
+    until("the nodes know", || !is_whole(&here) && !is_whole(&there));
+    until("the nodes are whole", || is_whole(&here) && is_whole(&there));
+    for channel in &channels {
+        here.fence(channel, &mut [&mut far]);
+    }
+    assert_eq!((watch(&here).lost.get(), watch(&there).lost.get()), (0, 0));
+    assert_eq!(watch(&there).epochs.get(), 1, "one master is another");
+}
+
 #[test]
 fn a_moved_slot_is_followed_and_nothing_is_told_twice() {
     let cluster = RedisCluster::start();

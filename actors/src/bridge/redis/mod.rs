@@ -34,7 +34,6 @@ use super::watch::{BridgeWatch, PartWatch};
 use super::wire::Wire;
 use super::{BridgeError, BridgeHandle, BridgeSink, Follow, Relay, Unfollow};
 use crate::lifeline::contain;
-use crate::protocol::ChannelKey;
 use crate::redis::{ByPartition, Keys, Link, LinkError, Partition, RedisOptions};
 
 /// A bridge that has looked whether Redis can be used, and can start.
@@ -82,13 +81,13 @@ impl Ready {
 /// See the module.
 struct RedisBridge {
     wire: Wire,
-    desks: ByPartition<Desk>,
+    intakes: ByPartition<Intake>,
     watch: Arc<BridgeWatch>,
     tasks: Vec<(Publisher, Subscriber)>,
 }
 
 /// Where what concerns one partition is handed in.
-struct Desk {
+struct Intake {
     publisher: mpsc::UnboundedSender<Outgoing>,
     subscriber: mpsc::UnboundedSender<Wish>,
 }
@@ -104,7 +103,7 @@ impl RedisBridge {
         let node = Epoch::fresh();
         let wire = Wire::new(node.as_str(), &options.cluster_secret);
         let mut tasks = Vec::new();
-        let desks = partitions.map(|(partition, state)| {
+        let intakes = partitions.map(|(partition, state)| {
             let keys = Keys::new(&options.prefix, *partition);
             let office = Rc::new(Office {
                 partition: *partition,
@@ -125,9 +124,9 @@ impl RedisBridge {
                 Publisher::new(Rc::clone(&office), outgoing),
                 Subscriber::new(office, wishes, publisher.downgrade()),
             ));
-            Desk { publisher, subscriber }
+            Intake { publisher, subscriber }
         });
-        Self { wire, desks, watch, tasks }
+        Self { wire, intakes, watch, tasks }
     }
 
     fn relay(&self, relay: Relay) {
@@ -145,15 +144,16 @@ impl RedisBridge {
             }
         };
         let is_sequenced = to_self || remember.is_some();
-        let publisher = &self.desks.of(&key).publisher;
+        let publisher = &self.intakes.of(&key).publisher;
         let event = Event { key, envelope, is_sequenced, remember, done, tries: 0, _place: place };
         // it fails when the bridge is at its end, which `done` tells by being dropped
         publisher.send(Outgoing::Event(event)).unwrap_or_default();
     }
 
-    fn wish(&self, key: &ChannelKey, wish: Wish) {
+    fn wish(&self, wish: Wish) {
+        let (Wish::Follow { key, .. } | Wish::Unfollow { key }) = &wish;
         // it fails when the bridge is at its end
-        self.desks.of(key).subscriber.send(wish).unwrap_or_default();
+        self.intakes.of(key).subscriber.send(wish).unwrap_or_default();
     }
 }
 
@@ -198,7 +198,7 @@ impl Handler<Follow> for RedisBridge {
     type Result = ();
 
     fn handle(&mut self, Follow { key, wish }: Follow, _ctx: &mut Self::Context) {
-        contain("bridge", || self.wish(&key.clone(), Wish::Follow { key, wish }));
+        contain("bridge", || self.wish(Wish::Follow { key, wish }));
     }
 }
 
@@ -206,6 +206,6 @@ impl Handler<Unfollow> for RedisBridge {
     type Result = ();
 
     fn handle(&mut self, Unfollow { key }: Unfollow, _ctx: &mut Self::Context) {
-        contain("bridge", || self.wish(&key.clone(), Wish::Unfollow { key }));
+        contain("bridge", || self.wish(Wish::Unfollow { key }));
     }
 }
