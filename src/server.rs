@@ -1,7 +1,7 @@
 //! Runs a whole server: listeners, workers, the node behind them, and the end of it all.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use micronotifier_actors::membership::redis::RedisMembership;
 use micronotifier_actors::redis::LinkError;
 use micronotifier_actors::session::effect::Close;
 use micronotifier_actors::{Node, NodeHandle};
+use socket2::SockRef;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Listen, ServerConfig, SocketConfig};
@@ -29,6 +30,8 @@ use crate::welcome::Welcome;
 const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
 /// How long sockets may take to end beyond their own close wait.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
+/// How long a node that others stay for answers over open connections, each time for the last: proxies keep some.
+const HAND_OVER: Duration = Duration::from_millis(500);
 /// How long Redis may take to be told that the node ends.
 const LAST_WORD: Duration = Duration::from_secs(2);
 /// How often the other nodes are told how many connections there are.
@@ -61,6 +64,8 @@ pub enum ServeError {
 /// A server that serves.
 pub struct RunningServer {
     addresses: Vec<SocketAddr>,
+    /// The public listeners once more, to close them before the workers end.
+    doors: Vec<TcpListener>,
     admin_address: Option<SocketAddr>,
     node: NodeHandle,
     admission: Arc<Admission>,
@@ -113,6 +118,7 @@ pub async fn serve_with(
     };
     let addresses: Vec<SocketAddr> =
         sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let doors = sockets.iter().filter_map(|socket| socket.try_clone().ok()).collect();
     let mut edge = EdgeState::new(node.clone(), config.edge);
     edge.body_wait = config.http.request_body;
     edge.body_bytes = config.http.body_bytes;
@@ -173,6 +179,7 @@ pub async fn serve_with(
     });
     Ok(RunningServer {
         addresses,
+        doors,
         admin_address,
         node,
         admission,
@@ -209,14 +216,23 @@ impl RunningServer {
         self.admission.connections()
     }
 
-    /// Ends the server: nothing is accepted any more, calls under way are answered, every client gets
+    /// Ends the server: connections are refused, calls under way are answered, every client gets
     /// what waits for it and a Close 1001, and what is then still open is cut.
     pub async fn stop(self) {
         self.handle.pause().await;
+        for door in &self.doors {
+            // a paused listener still lets connections wait, which a proxy would take for a slow node
+            if let Err(error) = SockRef::from(door).shutdown(Shutdown::Read) {
+                log::warn!(error:% = error; "a listener does not close; connections to it wait until the end");
+            }
+        }
         let close_wait = self.node.limits().close_wait;
         self.node.shut(GOING_AWAY);
         let is_done = || self.admission.connections() == 0 && self.calls.under_way() == 0;
         let all_gone = async {
+            if self.node.bridge().is_some() {
+                tokio::time::sleep(HAND_OVER).await;
+            }
             // one look more than needed: the last answers are still on their way to their sockets
             while !is_done() {
                 tokio::time::sleep(LOOK).await;

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
-# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker autobahn fuzz; all of them without an argument.
+# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker front autobahn fuzz; all of them without an argument.
 # Nothing is skipped: what is missing and cannot be installed fails its part. Fuzzing alone needs a nightly
-# toolchain; where there is none, the summary says so.
+# toolchain; where there is none, the summary says so. So it does where there is no earlier release to roll from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly FUZZ_SECONDS=30
-readonly ALL_PARTS=(lints cargo cluster build sdk python docker autobahn fuzz)
+readonly NO_EARLIER_RELEASE=3 # what previous.sh ends with then
+readonly ALL_PARTS=(lints cargo cluster build sdk python docker front autobahn fuzz)
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 logs=$target/tests
 venv=$logs/venv
+export PATH=$PATH:/usr/sbin
 export MICRONOTIFIER_BIN=${MICRONOTIFIER_BIN:-$target/release/micronotifier}
 export CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
 
@@ -34,7 +36,17 @@ cluster_tests() {
     cargo test --locked --test cluster
 }
 
-build() { check "release build" cargo build --release --locked; }
+build() {
+    check "release build" cargo build --release --locked
+    check "build of the release before it" build_previous
+}
+
+# Builds what the rolling change begins with, where there is an earlier release.
+build_previous() {
+    local status=0
+    tests/front/previous.sh || status=$?
+    ((status == 0 || status == NO_EARLIER_RELEASE))
+}
 
 sdk() {
     need node "Node.js 20 or later"
@@ -46,16 +58,28 @@ sdk() {
 }
 
 python_tests() {
-    need python3 "Python 3.9 or later"
-    [[ -x $venv/bin/python ]] || python3 -m venv "$venv" || {
-        install_packages python3-venv
-        python3 -m venv --clear "$venv"
-    }
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/sdk/python/requirements.txt
+    prepare_python tests/sdk/python/requirements.txt
     "$venv/bin/python" -m unittest discover --verbose --start-directory tests/sdk/python
 }
 
 docker_tests() { tests/docker/run.sh; }
+
+front_tests() {
+    local status=0 pattern='test*.py'
+    { command -v nginx && command -v haproxy && command -v redis-server; } >/dev/null || install_packages nginx-light haproxy redis-server
+    prepare_python tests/front/requirements.txt
+    MICRONOTIFIER_PREVIOUS_BIN=$(tests/front/previous.sh) || status=$?
+    export MICRONOTIFIER_PREVIOUS_BIN
+    case $status in
+        0) ;;
+        "$NO_EARLIER_RELEASE")
+            echo "there is no earlier release: nothing was rolled"
+            pattern='test_three*.py'
+            ;;
+        *) return "$status" ;;
+    esac
+    "$venv/bin/python" -m unittest discover --verbose --start-directory tests/front --pattern "$pattern"
+}
 
 autobahn() { tests/autobahn/run.sh; }
 
@@ -65,11 +89,21 @@ fuzz() { tests/fuzz/run.sh "$FUZZ_SECONDS"; }
 
 need() { command -v "$1" >/dev/null || { echo "$2 is missing: no $1 in PATH"; exit 1; }; }
 
+# Makes the environment of Python, with the packages of a file.
+prepare_python() {
+    need python3 "Python 3.11 or later"
+    [[ -x $venv/bin/python ]] || python3 -m venv "$venv" || {
+        install_packages python3-venv
+        python3 -m venv --clear "$venv"
+    }
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$1"
+}
+
 install_packages() {
     local as_root=()
     [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
     "${as_root[@]}" apt-get update --quiet
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends "$@"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --yes --quiet --no-install-recommends "$@"
 }
 
 # Runs a command that is one check by itself.
@@ -119,6 +153,9 @@ run_part() {
         summary+=("$(printf '%-9s not run: needs a nightly toolchain' "$name")")
         return
     fi
+    if grep --quiet 'nothing was rolled' "$log"; then
+        summary+=("rolling   not run: there is no earlier release")
+    fi
     if ((failed == 0 && (passed == 0 || status != 0))); then failed=$((failed + 1)); fi
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
@@ -133,7 +170,7 @@ mkdir -p "$logs"
 for part in "$@"; do
     case $part in
         lints | build | sdk | autobahn | fuzz) run_part "$part" "$part" ;;
-        cargo | cluster | python | docker) run_part "$part" "${part}_tests" ;;
+        cargo | cluster | python | docker | front) run_part "$part" "${part}_tests" ;;
         *) echo "no such part: $part (there are: ${ALL_PARTS[*]})"; exit 64 ;;
     esac
 done

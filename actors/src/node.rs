@@ -184,9 +184,13 @@ impl NodeHandle {
     /// [`NodeError::Unreachable`] when the bridge took none of them, [`NodeError::TimedOut`] when it may
     /// have taken some.
     pub async fn publish(&self, app: &Arc<App>, events: Vec<Publication>) -> Result<(), NodeError> {
-        self.shared.check_serving()?;
+        let bridge = self.shared.crew.bridge();
+        // a node that ends goes on handing events to those that stay
+        if bridge.is_none() || !self.is_stopping() {
+            self.shared.check_serving()?;
+        }
         let keyed = self.reserve(app, events)?;
-        match self.shared.crew.bridge() {
+        match bridge {
             None => {
                 for (key, event, place) in keyed {
                     self.publish_here(app, key, event, place, Answer::nobody());
@@ -351,7 +355,8 @@ impl NodeHandle {
         self.relay(bridge, key, Relayed::Terminated, None, true, place).await
     }
 
-    /// Shuts the node: nothing is accepted any more, and every connection is closed with `close`.
+    /// Shuts the node: every connection is closed with `close`, and nothing is accepted any more but events
+    /// for other nodes, where there are any.
     pub fn shut(&self, close: Close) {
         self.shared.stop();
         let crew = &self.shared.crew;

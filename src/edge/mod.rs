@@ -17,8 +17,8 @@ pub mod state;
 mod tally;
 pub mod ws;
 
-use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -133,10 +133,15 @@ fn without_prefix<'p>(raw_path: &'p str, prefix: &str) -> &'p str {
 }
 
 async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let _call = request.app_data().map(|state: &EdgeState| state.calls.begin());
+    let state: Option<&EdgeState> = request.app_data();
+    let _call = state.map(|state| state.calls.begin());
     let mut body = RequestBody::new(payload.into_inner());
     let mut response = serve(&request, &mut body).await.unwrap_or_else(|error| error.response());
     cors::open(&mut response);
+    if state.is_some_and(|state| state.node.is_stopping()) {
+        // a proxy that keeps this connection would send its next request into nothing
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     body.end_with(response)
 }
 

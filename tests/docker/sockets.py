@@ -1,13 +1,14 @@
-"""Opens WebSockets one after the other and keeps them open; prints a line for each: its status, and its first message or the body's title.
+"""Opens WebSockets one after the other and keeps them open; prints a line for each: its status, and its first message or who refused it.
 
 Usage: sockets.py PORT KEY ADDRESS[,HEADER=VALUE]...     ADDRESS is the one it comes from, such as 127.0.0.2
 """
 
-import re
 import socket
 import sys
 
 DEADLINE_SECONDS = 5
+# What a refusal says that is not the node's
+MARKS = {"nginx": "<center>nginx", "haproxy": "of this address"}
 
 
 def connect(port, key, source, headers):
@@ -31,7 +32,7 @@ def connect(port, key, source, headers):
         length = int(value) if name.lower() == b"content-length" else length
     if status != 101:
         body = reader.read(length).decode()
-        return peer, f"{status} {'nginx' if re.search('<center>nginx', body) else 'node'}"
+        return peer, f"{status} {next((name for name, mark in MARKS.items() if mark in body), 'node')}"
     _, size = reader.read(2)
     size = int.from_bytes(reader.read(2), "big") if size == 126 else size
     return peer, f"{status} {reader.read(size).decode()}"

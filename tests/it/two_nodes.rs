@@ -1,5 +1,6 @@
 //! Two nodes of one process, with the loopback bridge between them.
 
+use std::net::TcpStream;
 use std::sync::LazyLock;
 
 use micronotifier::config::ServerConfig;
@@ -8,7 +9,7 @@ use micronotifier_actors::config::{App, Apps, Delivery};
 use serde_json::json;
 
 use crate::support::apps::MAIN;
-use crate::support::{TestNode, unique};
+use crate::support::{DEADLINE, TestNode, eventually, unique};
 
 /// Returns the two nodes that these tests share.
 fn nodes() -> &'static (TestNode, TestNode) {
@@ -136,4 +137,29 @@ fn subscriptions_taken_back_at_once_leave_nothing_unanswered() {
     let mut socket = here.connect(MAIN);
     socket.subscribe_among_taken_back(&channel);
     here.fence(&channel, &mut [&mut socket]);
+}
+
+#[test]
+fn a_node_that_ends_refuses_connections_and_hands_on_what_comes_over_open_ones() {
+    let hub = Hub::default();
+    let patient = |config: &mut ServerConfig| config.node.limits.close_wait = DEADLINE;
+    let (mut ending, staying) =
+        (TestNode::start_on(&hub, patient), TestNode::start_on(&hub, |_| {}));
+    let channel = unique("ending");
+    let mut far = staying.connect(MAIN);
+    far.subscribe(&channel);
+    // One that has been told of the end, and one that does not listen, for which the node waits.
+    let (mut near, deaf) = (ending.connect(MAIN), ending.connect(MAIN));
+    let mut api = ending.api(MAIN);
+    api.trigger(&channel, "before", "1");
+    ending.begin_stop();
+    near.expect_close(1001);
+    eventually("connections are refused", || TcpStream::connect(ending.address()).is_err());
+    let body = json!({"name": "after", "channels": [&channel], "data": "2"});
+    let answer = api.post("/events", &body);
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    for (event, data) in [("before", "1"), ("after", "2")] {
+        far.expect(json!({"event": event, "channel": channel, "data": data}));
+    }
+    drop(deaf);
 }
