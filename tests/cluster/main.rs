@@ -18,6 +18,7 @@ mod counts;
 mod delivery;
 mod hostile;
 mod membership;
+mod order;
 mod outage;
 mod partitions;
 mod presence;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::apps::{MAIN, SMALL};
 use crate::support::{Socket, TestNode, unique};
-use crate::surroundings::{Proxy, Redis, is_whole, killable, node, until, watch};
+use crate::surroundings::{Redis, is_whole, killable, node, proxy, through, until, watch};
 
 fn expect_added(socket: &mut Socket, channel: &str, user: &str) {
     socket.expect(json!({
@@ -311,8 +311,8 @@ fn join_among(socket: &mut Socket, channel: &str, user: &str) -> Value {
 #[test]
 fn a_lost_coming_after_which_nothing_comes_is_told_all_the_same() {
     let redis = Redis::start();
-    let proxy = Proxy::start(redis.port());
-    let (mut forgetful, mut other) = (proxy.options(), redis.options());
+    let proxy = proxy(&redis);
+    let (mut forgetful, mut other) = (through(&proxy), redis.options());
     forgetful.repair_events = 0;
     other.repair_events = 0;
     let (here, there) = (node(forgetful), node(other));
@@ -332,8 +332,8 @@ fn a_lost_coming_after_which_nothing_comes_is_told_all_the_same() {
 #[test]
 fn a_lost_coming_is_told_all_the_same() {
     let redis = Redis::start();
-    let proxy = Proxy::start(redis.port());
-    let mut forgetful = proxy.options();
+    let proxy = proxy(&redis);
+    let mut forgetful = through(&proxy);
     forgetful.repair_events = 0;
     let mut other = redis.options();
     other.repair_events = 0;

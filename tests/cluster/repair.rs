@@ -4,13 +4,13 @@ use serde_json::json;
 
 use crate::support::apps::MAIN;
 use crate::support::unique;
-use crate::surroundings::{Proxy, Redis, node, until, watch};
+use crate::surroundings::{Redis, node, proxy, through, until, watch};
 
 #[test]
 fn a_lost_message_is_repaired_before_the_next_is_delivered() {
     let redis = Redis::start();
-    let proxy = Proxy::start(redis.port());
-    let (here, there) = (node(redis.options()), node(proxy.options()));
+    let proxy = proxy(&redis);
+    let (here, there) = (node(redis.options()), node(through(&proxy)));
     let channel = unique("hole");
     let mut far = there.connect(MAIN);
     far.subscribe(&channel);
@@ -35,8 +35,8 @@ fn a_lost_message_is_repaired_before_the_next_is_delivered() {
 #[test]
 fn a_lost_last_message_is_found_by_comparison() {
     let redis = Redis::start();
-    let proxy = Proxy::start(redis.port());
-    let (here, there) = (node(redis.options()), node(proxy.options()));
+    let proxy = proxy(&redis);
+    let (here, there) = (node(redis.options()), node(through(&proxy)));
     let channel = unique("tail");
     let mut far = there.connect(MAIN);
     far.subscribe(&channel);
@@ -49,8 +49,8 @@ fn a_lost_last_message_is_found_by_comparison() {
 #[test]
 fn a_connection_that_hears_nothing_is_made_anew() {
     let redis = Redis::start();
-    let proxy = Proxy::start(redis.port());
-    let (here, there) = (node(redis.options()), node(proxy.options()));
+    let proxy = proxy(&redis);
+    let (here, there) = (node(redis.options()), node(through(&proxy)));
     let channel = unique("deaf");
     let mut far = there.connect(MAIN);
     far.subscribe(&channel);

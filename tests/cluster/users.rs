@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::apps::MAIN;
 use crate::support::{Socket, TestNode, unique};
-use crate::surroundings::{Proxy, Redis, is_whole, killable, node, until};
+use crate::surroundings::{Redis, is_whole, killable, node, proxy, through, until};
 
 fn channel_of(user: &str) -> String {
     format!("#server-to-user-{user}")
@@ -177,8 +177,8 @@ fn who_is_gone_with_redis_and_the_node_is_offline_when_redis_is_back() {
 #[test]
 fn a_lost_coming_and_a_lost_going_are_told_all_the_same() {
     let redis = Redis::start();
-    let proxy = Proxy::start(redis.port());
-    let (here, there) = (node(proxy.options()), node(redis.options()));
+    let proxy = proxy(&redis);
+    let (here, there) = (node(through(&proxy)), node(redis.options()));
     let user = unique("user");
     let (mut socket, name) = watcher(&here, &[("offline", &[&user])]);
     proxy.drop_next(1);

@@ -1,7 +1,7 @@
-//! What these tests stand on beside the nodes: redis-servers, clusters of them, and a proxy that loses messages.
+//! What these tests stand on beside the nodes: redis-servers, clusters of them, and a proxy that loses messages
+//! (`tests/lab/proxy`).
 
 pub(crate) mod partitioned;
-pub(crate) mod proxy;
 pub(crate) mod redis;
 
 use std::time::Duration;
@@ -10,9 +10,9 @@ use micronotifier::config::ServerConfig;
 use micronotifier_actors::bridge::watch::BridgeWatch;
 use micronotifier_actors::clock::Clock;
 use micronotifier_actors::redis::RedisOptions;
+use micronotifier_fault_proxy::Proxy;
 use serde_json::{Value, json};
 
-pub(crate) use self::proxy::Proxy;
 pub(crate) use self::redis::Redis;
 use crate::support::TestNode;
 use crate::support::apps::{COUNTED, MAIN};
@@ -39,6 +39,16 @@ pub(crate) fn node_with(options: RedisOptions, adjust: impl FnOnce(&mut ServerCo
 /// Tells whether a node has all that it shares with others.
 pub(crate) fn is_whole(node: &TestNode) -> bool {
     watch(node).is_whole() && node.handle().membership().expect("a membership").is_there()
+}
+
+/// Starts a proxy before a server.
+pub(crate) fn proxy(redis: &Redis) -> Proxy {
+    Proxy::start(redis.port()).unwrap()
+}
+
+/// Describes the server behind a proxy to a node.
+pub(crate) fn through(proxy: &Proxy) -> RedisOptions {
+    RedisOptions::single(redis::local(proxy.port()))
 }
 
 /// Starts a node that is a process of its own, which dies at once when it is dropped.

@@ -1,0 +1,277 @@
+//! The records of a run put in order: connections with their subscriptions, events, what Redis kept.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::log::{Micros, Record};
+
+/// One subscription of one connection: from asking to its end.
+#[derive(Debug, Clone, Default)]
+pub struct Span {
+    pub conn: u32,
+    pub channel: u32,
+    pub user: Option<u32>,
+    /// It should have been refused.
+    pub may_not: bool,
+    pub asked: Micros,
+    /// When it succeeded.
+    pub since: Option<Micros>,
+    /// When it was refused.
+    pub refused: bool,
+    /// When the client unsubscribed, or the connection ended.
+    pub until: Option<Micros>,
+    pub unsubscribed: bool,
+    /// Who was there at the beginning.
+    pub users: Option<Vec<u32>>,
+    pub got: Vec<(Micros, u64)>,
+    pub members: Vec<(Micros, u32, bool)>,
+}
+
+impl Span {
+    /// Tells whether it was in force over this time.
+    pub fn covers(&self, from: Micros, to: Micros) -> bool {
+        self.since.is_some_and(|since| since <= from) && self.until.is_none_or(|until| until >= to)
+    }
+}
+
+impl Span {
+    /// Tells why nothing may come now; `None` where it may.
+    fn strayed(&self) -> Option<Strayed> {
+        match (self.since, self.until) {
+            (Some(_), None) => None,
+            (Some(_), Some(left)) => Some(Strayed::Left(left)),
+            (None, _) if self.refused || self.may_not => Some(Strayed::Uninvited),
+            (None, _) => Some(Strayed::Early),
+        }
+    }
+}
+
+/// One connection.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    pub client: u32,
+    pub node: u32,
+    pub opened: Micros,
+    pub closed: Option<Micros>,
+    /// Ended by its own wish.
+    pub ours: bool,
+}
+
+/// One event as its publisher saw it.
+#[derive(Debug, Clone, Default)]
+pub struct Event {
+    pub channel: u32,
+    pub node: u32,
+    pub except: Option<u32>,
+    pub sent: Micros,
+    /// When and with what status it was answered.
+    pub answered: Option<(Micros, u16)>,
+    pub attempts: u32,
+}
+
+impl Event {
+    /// Returns when it was answered 2xx.
+    pub fn accepted(&self) -> Option<Micros> {
+        self.answered.filter(|(_, status)| (200..300).contains(status)).map(|(at, _)| at)
+    }
+}
+
+/// A step of a scenario.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    pub at: Micros,
+    pub scenario: String,
+    pub what: String,
+    pub node: Option<u32>,
+}
+
+/// A position of a channel in Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub at: Micros,
+    pub epoch: String,
+    pub serial: u64,
+    pub event: Option<u64>,
+}
+
+/// What a node said of itself.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    pub at: Micros,
+    pub node: u32,
+    /// Nothing moved meanwhile.
+    pub still: bool,
+    pub values: BTreeMap<String, f64>,
+}
+
+/// What happened where it must not have: no subscription was in force.
+#[derive(Debug, Clone)]
+pub struct Stray {
+    pub conn: u32,
+    pub channel: u32,
+    pub at: Micros,
+    pub why: Strayed,
+}
+
+/// Why no subscription was in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strayed {
+    /// It was asked for, and its success had not come.
+    Early,
+    /// The client had unsubscribed.
+    Left(Micros),
+    /// It was refused, or never asked for.
+    Uninvited,
+}
+
+/// Everything, by what it belongs to.
+#[derive(Debug, Default)]
+pub struct History {
+    pub connections: BTreeMap<u32, Connection>,
+    pub spans: Vec<Span>,
+    pub events: HashMap<u64, Event>,
+    pub kept: BTreeMap<u32, Vec<Kept>>,
+    pub strays: Vec<Stray>,
+    pub marks: Vec<Mark>,
+    pub proofs: Vec<(String, String, u64)>,
+    /// By node: when its readiness changed, and to what.
+    pub ready: BTreeMap<u32, Vec<(Micros, bool)>>,
+    pub slow: Vec<(Micros, u32, u64)>,
+    pub figures: Vec<Figures>,
+    pub told: Vec<(Micros, u32, u32, u64)>,
+    pub turned: Vec<(Micros, u32, u16)>,
+    /// When the last record was written.
+    pub end: Micros,
+}
+
+impl History {
+    /// Puts records in order.
+    pub fn of(records: Vec<Record>) -> Self {
+        let mut history = Self::default();
+        let mut current = HashMap::new();
+        for record in records {
+            history.take(record, &mut current);
+        }
+        history
+    }
+
+    /// Returns the steps of a scenario.
+    pub fn marks<'h>(&'h self, scenario: &'h str, what: &'h str) -> impl Iterator<Item = &'h Mark> {
+        self.marks.iter().filter(move |mark| mark.scenario == scenario && mark.what == what)
+    }
+
+    /// Returns when the step of a scenario was.
+    pub fn mark(&self, scenario: &str, what: &str) -> Option<Micros> {
+        self.marks(scenario, what).next().map(|mark| mark.at)
+    }
+
+    /// Returns the subscriptions that succeeded, by channel.
+    pub fn by_channel(&self) -> BTreeMap<u32, Vec<&Span>> {
+        let mut channels: BTreeMap<u32, Vec<&Span>> = BTreeMap::new();
+        for span in self.spans.iter().filter(|span| span.since.is_some()) {
+            channels.entry(span.channel).or_default().push(span);
+        }
+        channels
+    }
+
+    fn take(&mut self, record: Record, current: &mut HashMap<(u32, u32), usize>) {
+        match record {
+            Record::Opened { at, conn, client, node } => {
+                self.end = self.end.max(at);
+                let connection = Connection { client, node, opened: at, ..Connection::default() };
+                self.connections.insert(conn, connection);
+            }
+            Record::Closed { at, conn, ours, .. } => {
+                self.end = self.end.max(at);
+                if let Some(connection) = self.connections.get_mut(&conn) {
+                    connection.closed = Some(at);
+                    connection.ours = ours;
+                }
+                for span in self.spans.iter_mut().filter(|span| span.conn == conn) {
+                    span.until.get_or_insert(at);
+                }
+            }
+            Record::Turned { at, client, status } => self.turned.push((at, client, status)),
+            Record::Asked { at, conn, channel, user, may } => {
+                let (asked, may_not) = (at, !may);
+                current.insert((conn, channel), self.spans.len());
+                self.spans.push(Span { conn, channel, user, may_not, asked, ..Span::default() });
+            }
+            Record::Subscribed { at, conn, channel, users } => {
+                let span = self.span(conn, channel, at, current);
+                span.since = Some(at);
+                span.users = users;
+            }
+            Record::Refused { at, conn, channel } => {
+                let span = self.span(conn, channel, at, current);
+                span.refused = true;
+                span.until = Some(at);
+            }
+            Record::Left { at, conn, channel } => {
+                let span = self.span(conn, channel, at, current);
+                span.until = Some(at);
+                span.unsubscribed = true;
+            }
+            Record::Got { at, conn, channel, event } => {
+                let span = self.span(conn, channel, at, current);
+                match span.strayed() {
+                    None => span.got.push((at, event)),
+                    Some(why) => self.strays.push(Stray { conn, channel, at, why }),
+                }
+            }
+            Record::Member { at, conn, channel, user, came } => {
+                let span = self.span(conn, channel, at, current);
+                match span.strayed() {
+                    None => span.members.push((at, user, came)),
+                    Some(why) => self.strays.push(Stray { conn, channel, at, why }),
+                }
+            }
+            Record::Sent { at, event, channel, node, except } => {
+                let sent = Event { channel, node, except, sent: at, ..Event::default() };
+                self.events.insert(event, sent);
+            }
+            Record::Answered { at, event, status, attempts } => {
+                if let Some(event) = self.events.get_mut(&event) {
+                    event.answered = Some((at, status));
+                    event.attempts = attempts;
+                }
+            }
+            Record::Kept { at, channel, epoch, serial, event } => {
+                let kept = Kept { at, epoch, serial, event };
+                self.kept.entry(channel).or_default().push(kept);
+            }
+            Record::Ready { at, node, is } => self.ready.entry(node).or_default().push((at, is)),
+            Record::Slow { at, node, millis } => self.slow.push((at, node, millis)),
+            Record::Figures { at, node, still, values } => {
+                self.figures.push(Figures { at, node, still, values });
+            }
+            Record::Told { at, node, channel, users } => {
+                self.told.push((at, node, channel, users));
+            }
+            Record::Mark { at, scenario, what, node } => {
+                self.end = self.end.max(at);
+                self.marks.push(Mark { at, scenario, what, node });
+            }
+            Record::Proof { scenario, what, count, .. } => {
+                self.proofs.push((scenario, what, count));
+            }
+        }
+    }
+
+    /// Returns the latest subscription of a connection to a channel; one that was never asked for is made.
+    #[expect(clippy::indexing_slicing, reason = "a span that was pushed is never taken away")]
+    fn span(
+        &mut self,
+        conn: u32,
+        channel: u32,
+        at: Micros,
+        current: &mut HashMap<(u32, u32), usize>,
+    ) -> &mut Span {
+        self.end = self.end.max(at);
+        let index = *current.entry((conn, channel)).or_insert(self.spans.len());
+        if index == self.spans.len() {
+            let span = Span { conn, channel, may_not: true, asked: at, ..Span::default() };
+            self.spans.push(span);
+        }
+        &mut self.spans[index]
+    }
+}
