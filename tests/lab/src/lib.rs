@@ -7,5 +7,17 @@
     reason = "the lab runs in real time, outside of any actor's context"
 )]
 
+pub use load::Size;
+
 pub mod check;
+pub mod faults;
+mod load;
 pub mod log;
+pub mod names;
+pub mod plan;
+pub mod run;
+pub mod verdict;
+mod world;
+
+/// What may fail for many reasons that nobody tells apart.
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

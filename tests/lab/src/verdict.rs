@@ -1,0 +1,160 @@
+//! The verdict on a scenario: proofs that the fault happened, that load ran, the invariants, the bars.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::check::history::History;
+use crate::check::{Findings, Terms, check};
+use crate::faults::Scenario;
+use crate::faults::judge::{self, Bar};
+use crate::log;
+use crate::plan::Run;
+use crate::run::{FACTS, Facts, LOG};
+
+/// Longest silence of `/up` of a node that runs, in seconds.
+const HANG: f64 = 2.0;
+
+/// What became of a scenario.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// Its number.
+    pub scenario: &'static str,
+    /// What it does.
+    pub says: &'static str,
+    /// The scenarios that shared its run, and how it was run.
+    pub run: crate::plan::Plan,
+    /// Whether all below is as it must be.
+    pub passed: bool,
+    /// What is not, in a line each.
+    pub complaints: Vec<String>,
+    /// What proves that the fault happened, and how often it was seen.
+    pub proofs: BTreeMap<String, u64>,
+    /// What the load was.
+    pub load: LoadSeen,
+    /// How long things took, and how long they may.
+    pub bars: Vec<Bar>,
+    /// The invariants over the whole run, all its scenarios together.
+    pub invariants: Findings,
+}
+
+/// The load as the log has it.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct LoadSeen {
+    /// Sockets that were subscribed when it began.
+    pub sockets: u32,
+    /// Events by the status of their last answer.
+    pub triggers: BTreeMap<u16, u64>,
+    /// Events that came to clients.
+    pub deliveries: u64,
+    /// Comings and goings that observers were told.
+    pub members_told: u64,
+    /// Subscriptions that were given.
+    pub subscriptions: u64,
+    /// Upgrades that failed, by status.
+    pub turned: BTreeMap<u16, u64>,
+    /// Positions that were read in Redis.
+    pub positions: u64,
+}
+
+/// Reads the log of a run and judges all its scenarios.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn judge(folder: &Path) -> Outcome<Vec<Verdict>> {
+    let facts: Facts = serde_json::from_slice(&std::fs::read(folder.join(FACTS))?)?;
+    let history = History::of(log::read(&folder.join(LOG))?);
+    let run = Run::parse(&facts.plan.run)?;
+    let mut terms = Terms::default();
+    for scenario in &run.0 {
+        judge::allow(*scenario, &history, &mut terms);
+    }
+    let findings = check(&history, &terms);
+    let seen = seen(&history, &facts);
+    Ok(run
+        .0
+        .iter()
+        .map(|scenario| verdict(*scenario, &history, &facts, &findings, &seen))
+        .collect())
+}
+
+fn verdict(
+    scenario: Scenario,
+    history: &History,
+    facts: &Facts,
+    findings: &Findings,
+    seen: &LoadSeen,
+) -> Verdict {
+    let mut complaints = Vec::new();
+    if history.mark("run", "end").is_none() {
+        complaints.push("the run has no end".to_owned());
+    }
+    let own = history.proofs.iter().filter(|(id, ..)| id == scenario.id());
+    let proofs: BTreeMap<String, u64> =
+        own.map(|(_, what, count)| (what.clone(), *count)).collect();
+    if proofs.is_empty() {
+        complaints.push("nothing proves that the fault happened".to_owned());
+    }
+    for (what, _) in proofs.iter().filter(|(_, count)| **count == 0) {
+        complaints.push(format!("no proof: {what}"));
+    }
+    if seen.sockets < facts.plan.size.sockets {
+        let (seen, wanted) = (seen.sockets, facts.plan.size.sockets);
+        complaints.push(format!("only {seen} of {wanted} sockets"));
+    }
+    let accepted = seen.triggers.get(&200).copied().unwrap_or(0);
+    if accepted == 0 || seen.deliveries == 0 || seen.positions == 0 {
+        complaints.push("no load ran".to_owned());
+    }
+    for (id, finding) in findings {
+        if finding.violations > 0 {
+            let first = finding.examples.first().map_or("", String::as_str);
+            complaints.push(format!("{id}: {} violations, such as: {first}", finding.violations));
+        }
+        if finding.checked == 0 {
+            complaints.push(format!("{id}: there was nothing to look at"));
+        }
+    }
+    let mut bars = judge::judge(scenario, history, &facts.names);
+    let slowest = history.slow.iter().map(|(_, _, millis)| *millis).max().unwrap_or(0);
+    bars.push(Bar::new(
+        "longest answer of /up of a node that runs, s",
+        HANG,
+        Some(log::in_seconds(slowest * 1000)),
+    ));
+    for bar in bars.iter().filter(|bar| !bar.passed) {
+        let measured = bar.measured.map_or("never".to_owned(), |measured| format!("{measured:.3}"));
+        complaints.push(format!("{}: {measured}, at most {}", bar.says, bar.limit));
+    }
+    Verdict {
+        scenario: scenario.id(),
+        says: scenario.says(),
+        run: facts.plan.clone(),
+        passed: complaints.is_empty(),
+        complaints,
+        proofs,
+        load: seen.clone(),
+        bars,
+        invariants: findings.clone(),
+    }
+}
+
+fn seen(history: &History, facts: &Facts) -> LoadSeen {
+    let mut seen = LoadSeen { sockets: facts.sockets, ..LoadSeen::default() };
+    for event in history.events.values() {
+        let status = event.answered.map_or(0, |(_, status)| status);
+        *seen.triggers.entry(status).or_default() += 1;
+    }
+    for (_, _, status) in &history.turned {
+        *seen.turned.entry(*status).or_default() += 1;
+    }
+    for span in history.spans.iter().filter(|span| span.since.is_some()) {
+        seen.subscriptions += 1;
+        seen.deliveries += span.got.len() as u64;
+        seen.members_told += span.members.len() as u64;
+    }
+    seen.positions = history.kept.values().map(|kept| kept.len() as u64).sum();
+    seen
+}
