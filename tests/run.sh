@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
-# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker autobahn fuzz; all of them without an argument.
+# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build lab sdk python docker autobahn fuzz; all of them without an argument.
 # Nothing is skipped: what is missing and cannot be installed fails its part. Fuzzing alone needs a nightly
 # toolchain; where there is none, the summary says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly FUZZ_SECONDS=30
-readonly ALL_PARTS=(lints cargo cluster build sdk python docker autobahn fuzz)
+readonly ALL_PARTS=(lints cargo cluster build lab sdk python docker autobahn fuzz)
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 logs=$target/tests
@@ -33,7 +33,17 @@ cluster_tests() {
     cargo test --locked --test cluster
 }
 
-build() { check "release build" cargo build --release --locked; }
+build() {
+    check "release build" cargo build --release --locked
+    check "build of the lab" cargo build --release --locked --package micronotifier-lab
+}
+
+lab_tests() {
+    { command -v redis-server && command -v redis-sentinel; } >/dev/null || install_packages redis-server redis-sentinel
+    PATH=$PATH:/usr/sbin command -v nginx >/dev/null || RUNLEVEL=1 install_packages nginx-light
+    [[ -x $target/release/micronotifier-lab ]] || cargo build --release --locked --package micronotifier-lab
+    "$target/release/micronotifier-lab" run gate --node "$MICRONOTIFIER_BIN" --out "$target/lab"
+}
 
 sdk() {
     need node "Node.js 20 or later"
@@ -97,7 +107,7 @@ count() {
                 $0 = substr($0, RSTART + RLENGTH)
             }
         }
-        /^[a-z_ -]+: [0-9]+ passed, [0-9]+ failed$/  { n = split($0, word, " "); passed += word[n - 3]; failed += word[n - 1] }
+        /^[A-Za-z0-9_ -]+: [0-9]+ passed, [0-9]+ failed$/  { n = split($0, word, " "); passed += word[n - 3]; failed += word[n - 1] }
         END { print (passed > 0 ? passed : 0), failed + 0 }
     ' "$1"
 }
@@ -132,7 +142,7 @@ mkdir -p "$logs"
 for part in "$@"; do
     case $part in
         lints | build | sdk | autobahn | fuzz) run_part "$part" "$part" ;;
-        cargo | cluster | python | docker) run_part "$part" "${part}_tests" ;;
+        cargo | cluster | lab | python | docker) run_part "$part" "${part}_tests" ;;
         *) echo "no such part: $part (there are: ${ALL_PARTS[*]})"; exit 64 ;;
     esac
 done

@@ -7,13 +7,14 @@
     reason = "the lab runs in real time, outside of any actor's context"
 )]
 
+pub use check::{Finding, Findings};
 pub use load::Size;
 
-pub mod check;
+mod check;
 pub mod faults;
 mod load;
-pub mod log;
-pub mod names;
+mod log;
+mod names;
 pub mod plan;
 pub mod run;
 pub mod verdict;

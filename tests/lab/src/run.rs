@@ -24,9 +24,9 @@ use crate::world::World;
 use crate::world::watch::{self, Positions};
 
 /// The log of a run in its folder.
-pub const LOG: &str = "log.jsonl";
+pub(crate) const LOG: &str = "log.jsonl";
 /// How it was run.
-pub const FACTS: &str = "run.json";
+pub(crate) const FACTS: &str = "run.json";
 /// From the beginning of the load to the first fault.
 const BEFORE: Duration = Duration::from_secs(2);
 /// Rest after which everybody must know who is there, and everything must be repaired; backends take 4 s of it.
@@ -34,11 +34,11 @@ const REST: Duration = Duration::from_secs(8);
 
 /// What the checker must know besides the log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Facts {
-    pub plan: Plan,
-    pub names: Names,
+pub(crate) struct Facts {
+    pub(crate) plan: Plan,
+    pub(crate) names: Names,
     /// Sockets that were subscribed when the load began.
-    pub sockets: u32,
+    pub(crate) sockets: u32,
 }
 
 /// Runs scenarios; the folder then has their log.
@@ -61,8 +61,7 @@ pub async fn run(run: &Run, plan: &Plan, program: &Path, folder: &Path) -> Outco
 
 async fn act(run: &Run, plan: &Plan, program: &Path, folder: &Path, log: Recorder) -> Outcome<()> {
     let app = App::new();
-    let mut world =
-        World::start(folder, program, run.topology(), plan.nodes, &app, log.clone()).await?;
+    let mut world = World::start(folder, program, run.topology(), plan.nodes, &app).await?;
     let addresses = world.nodes.iter().map(|node| node.address).collect();
     let (front, master) = (world.front.address, Arc::clone(&world.master));
     let mut load = Load::start(log.clone(), app.clone(), plan.size, plan.seed, front, addresses);

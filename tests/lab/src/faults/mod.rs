@@ -1,11 +1,14 @@
 //! The scenarios: what each does to the world, what proves that it happened, and what must hold.
 
-pub(crate) mod judge;
+mod judge;
 mod nodes;
 mod presence;
 mod redis;
 mod repair;
 mod trouble;
+
+pub use self::judge::Bar;
+pub(crate) use self::judge::{allow, judge};
 
 use std::time::Duration;
 
@@ -21,15 +24,25 @@ use crate::world::{Topology, World, until};
 /// A fault and its bars, by the number of `docs/lab.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
+    /// A node is killed.
     F1,
+    /// Redis is killed.
     F3,
+    /// Redis hangs.
     F4,
+    /// Sentinels replace the master.
     F6a,
+    /// A lagging replica becomes the master.
     F7,
+    /// A node is cut off from Redis.
     F8,
+    /// Redis misbehaves.
     F19,
+    /// Members churn.
     L7,
+    /// Messages are lost.
     P1,
+    /// Last messages are lost.
     P2,
 }
 

@@ -6,7 +6,7 @@ use crate::Outcome;
 /// Joins and leaves in a second.
 pub(super) const CHURN: u32 = 500;
 /// How long they come and go, and how long they rest, in seconds.
-const BURST: u64 = 4;
+pub(super) const BURST: u64 = 4;
 const REST: u64 = 2;
 
 /// L7.

@@ -15,6 +15,8 @@ pub(super) async fn kill(scene: &mut Scene<'_>) -> Outcome<()> {
     scene.mark("killed", None);
     scene.proof(format!("redis ended by signal {signal}"), u64::from(signal == 9));
     seconds(5).await;
+    // from here on nobody knows whether it answers
+    scene.mark("starts", None);
     scene.world().await.master()?.restart().await?;
     scene.mark("back", None);
     scene.until_ready().await?;

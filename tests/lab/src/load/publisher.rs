@@ -65,8 +65,8 @@ pub(crate) async fn trigger(
     let event = log.event();
     let name = stage.names.of(channel);
     let mut body = json!({"name": "lab", "channels": [name], "data": event.to_string()});
-    if let Some((_, socket)) = &seat {
-        body["socket_id"] = json!(socket);
+    if let (Some((_, socket)), Some(body)) = (&seat, body.as_object_mut()) {
+        body.insert("socket_id".to_owned(), json!(socket));
     }
     let (body, except) = (body.to_string(), seat.map(|(conn, _)| conn));
     let key = insists.then(|| format!("lab-{event}"));

@@ -41,15 +41,16 @@ impl App {
         may: bool,
     ) -> String {
         let signer = if may { socket } else { "1.1" };
-        let mut data = json!({"channel": channel});
+        let mut data = serde_json::Map::from_iter([("channel".to_owned(), json!(channel))]);
         let mut text = format!("{signer}:{channel}");
         if let Some(user) = user {
             let member = json!({"user_id": user.to_string()}).to_string();
             text = format!("{text}:{member}");
-            data["channel_data"] = json!(member);
+            data.insert("channel_data".to_owned(), json!(member));
         }
         if user.is_some() || channel.starts_with("private-") {
-            data["auth"] = json!(format!("{}:{}", self.key, self.sign(&text)));
+            let auth = format!("{}:{}", self.key, self.sign(&text));
+            data.insert("auth".to_owned(), json!(auth));
         }
         json!({"event": "pusher:subscribe", "data": data}).to_string()
     }

@@ -41,10 +41,12 @@ impl Front {
 
 fn configuration(folder: &Path, port: u16, nodes: &[SocketAddr]) -> String {
     let folder = folder.display();
-    let servers: String = nodes
-        .iter()
-        .map(|node| format!("        server {node} max_fails=1 fail_timeout=1s;\n"))
-        .collect();
+    let mut servers = String::new();
+    for node in nodes {
+        servers.push_str("        server ");
+        servers.push_str(&node.to_string());
+        servers.push_str(" max_fails=1 fail_timeout=1s;\n");
+    }
     format!(
         r#"daemon off;
 worker_processes 4;

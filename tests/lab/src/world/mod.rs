@@ -16,7 +16,6 @@ use self::node::{Node, Way};
 use self::redis::{Redis, Sentinel};
 use crate::Outcome;
 use crate::load::sign::App;
-use crate::log::Recorder;
 
 /// How long anything may take to come up.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -33,7 +32,6 @@ pub enum Topology {
 /// A running world.
 #[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) log: Recorder,
     pub(crate) redis: Vec<Redis>,
     pub(crate) sentinels: Vec<Sentinel>,
     pub(crate) nodes: Vec<Node>,
@@ -50,7 +48,6 @@ impl World {
         topology: Topology,
         nodes: u32,
         app: &App,
-        log: Recorder,
     ) -> Outcome<Self> {
         let folder: PathBuf = std::path::absolute(folder)?;
         let mut redis = vec![Redis::start(&folder, None).await?];
@@ -87,7 +84,7 @@ impl World {
         let addresses: Vec<_> = all.iter().map(|node| node.address).collect();
         let front = Front::start(&folder, &addresses).await?;
         let master = Arc::new(AtomicU16::new(master));
-        Ok(Self { log, redis, sentinels, nodes: all, front, master })
+        Ok(Self { redis, sentinels, nodes: all, front, master })
     }
 
     /// Returns the server that is the master.

@@ -91,16 +91,16 @@ impl Node {
 
 fn configuration(port: u16, admin: u16, way: &Way, proxy: Option<&Proxy>, app: &App) -> Value {
     let local = |port: u16| format!("127.0.0.1:{port}");
-    let mut redis = json!({"username": USER, "password": PASSWORD});
-    match way {
+    let redis = match way {
         Way::Proxied(port) => {
-            redis["address"] = json!(local(proxy.map_or(*port, Proxy::port)));
+            let address = local(proxy.map_or(*port, Proxy::port));
+            json!({"username": USER, "password": PASSWORD, "address": address})
         }
         Way::Sentinels(ports) => {
-            redis["addresses"] = ports.iter().copied().map(local).collect();
-            redis["sentinel"] = json!(true);
+            let addresses: Vec<String> = ports.iter().copied().map(local).collect();
+            json!({"username": USER, "password": PASSWORD, "addresses": addresses, "sentinel": true})
         }
-    }
+    };
     json!({
         "host": "127.0.0.1", "port": port, "admin-port": admin, "trusted-proxies": ["127.0.0.1"],
         "log": {"level": "info"},

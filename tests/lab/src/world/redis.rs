@@ -100,8 +100,8 @@ pub(crate) async fn ask<T: FromRedisValue>(port: u16, words: &[&str]) -> Outcome
 
 /// Returns the rules of the published list, without its names and passwords.
 fn rights() -> Vec<&'static str> {
-    let lines = ACL.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let line = lines.filter(|line| line.contains("&mn:")).next_back().unwrap_or_default();
+    let mut lines = ACL.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let line = lines.rfind(|line| line.contains("&mn:")).unwrap_or_default();
     line.split_whitespace().filter(|rule| rule.starts_with(['+', '-', '~', '&'])).collect()
 }
 

@@ -103,8 +103,16 @@ pub(crate) struct Positions {
     log: Recorder,
     /// Where the master listens now.
     master: Arc<AtomicU16>,
-    /// By channel: number, meta, history, and what was read last.
-    channels: Vec<(u32, String, String, Option<(String, u64)>)>,
+    channels: Vec<Channel>,
+}
+
+/// A channel in Redis.
+struct Channel {
+    number: u32,
+    meta: String,
+    history: String,
+    /// The epoch and the serial that were read last.
+    last: Option<(String, u64)>,
 }
 
 impl Positions {
@@ -113,8 +121,10 @@ impl Positions {
             format!("mn:{{0}}:{letter}:{}:{app}:{channel}", app.len())
         };
         let channels = names.channels.iter().zip(0..);
-        let channels =
-            channels.map(|(name, number)| (number, key('m', name), key('h', name), None));
+        let channels = channels.map(|(name, number)| {
+            let (meta, history) = (key('m', name), key('h', name));
+            Channel { number, meta, history, last: None }
+        });
         Self { log, master, channels: channels.collect() }
     }
 
@@ -137,13 +147,12 @@ impl Positions {
     async fn page(&mut self) -> Outcome<bool> {
         let mut connection = connect(self.master.load(Ordering::SeqCst)).await?;
         let mut more = false;
-        for (number, meta, history, last) in &mut self.channels {
+        for Channel { number, meta, history, last } in &mut self.channels {
             let start = last.as_ref().map_or("-".to_owned(), |(_, serial)| format!("({serial}-0"));
             let mut both = redis::pipe();
             both.atomic().cmd("HGET").arg(&*meta).arg("e");
             both.cmd("XRANGE").arg(&*history).arg(start).arg("+").arg("COUNT").arg(500);
-            let (epoch, entries): (Option<String>, Vec<(String, Vec<(String, String)>)>) =
-                read_both(both.query_async(&mut connection).await?)?;
+            let (epoch, entries) = read_both(both.query_async(&mut connection).await?)?;
             let Some(epoch) = epoch else { continue };
             if last.as_ref().is_some_and(|(known, _)| *known != epoch) {
                 *last = None;
