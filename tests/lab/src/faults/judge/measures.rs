@@ -116,12 +116,7 @@ impl Case<'_> {
 
     /// Returns users of each channel by whether a node had all their connections at a moment, and those who came
     /// back elsewhere within a time.
-    pub(super) fn only_at(
-        &self,
-        node: u32,
-        at: Micros,
-        back: Micros,
-    ) -> (Users, Users) {
+    pub(super) fn only_at(&self, node: u32, at: Micros, back: Micros) -> (Users, Users) {
         let (mut here, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
         for span in self.members(at.saturating_sub(1)) {
             let who = (span.channel, span.user.unwrap_or(u32::MAX));
