@@ -67,12 +67,19 @@ impl Process {
         status.signal().ok_or_else(|| format!("{} ended with {status}", self.name).into())
     }
 
-    /// Makes it stand still, its connections open; returns whether it does.
+    /// Makes it stand still, its connections open.
     ///
     /// # Errors
     /// The signal cannot be sent.
-    pub(crate) fn pause(&self) -> Outcome<bool> {
-        self.signal("-STOP")?;
+    pub(crate) fn pause(&self) -> Outcome<()> {
+        self.signal("-STOP")
+    }
+
+    /// Tells whether it stands still.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub(crate) fn stands_still(&self) -> Outcome<bool> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let state = stat.rsplit(')').next().unwrap_or_default().trim_start().chars().next();
         Ok(state == Some('T'))
