@@ -41,7 +41,7 @@ build() {
 lab_tests() {
     { command -v redis-server && command -v redis-sentinel; } >/dev/null || install_packages redis-server redis-sentinel
     PATH=$PATH:/usr/sbin command -v nginx >/dev/null || RUNLEVEL=1 install_packages nginx-light
-    [[ -x $target/release/micronotifier-lab ]] || cargo build --release --locked --package micronotifier-lab
+    cargo build --release --locked --package micronotifier-lab
     "$target/release/micronotifier-lab" run gate --node "$MICRONOTIFIER_BIN" --out "$target/lab"
 }
 

@@ -11,6 +11,7 @@ use micronotifier_lab::faults::Scenario;
 use micronotifier_lab::plan::{GATE, Plan, Run};
 use micronotifier_lab::run::run;
 use micronotifier_lab::verdict::{Verdict, judge};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Breaks nodes and what they stand on, under load, and judges what clients saw.
 #[derive(Debug, Parser)]
@@ -116,9 +117,15 @@ fn run_all(arguments: &RunArguments) -> Outcome<bool> {
         let folder = arguments.out.join(scenarios.to_string());
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let ended = runtime.block_on(run(scenarios, &plan, &arguments.node, &folder));
+        let ended = runtime.block_on(async {
+            tokio::select! {
+                ended = run(scenarios, &plan, &arguments.node, &folder) => Ok(ended),
+                // the run is dropped then, and all its servers with it
+                signal = interrupted() => signal.and(Err("interrupted".into())),
+            }
+        });
         runtime.shutdown_timeout(Duration::from_secs(5));
-        let passed = match ended {
+        let passed = match ended? {
             Ok(()) => report(&folder)?,
             Err(error) => {
                 for scenario in &scenarios.0 {
@@ -130,6 +137,17 @@ fn run_all(arguments: &RunArguments) -> Outcome<bool> {
         all_passed &= passed;
     }
     Ok(all_passed)
+}
+
+/// Waits until somebody wants the lab to end.
+async fn interrupted() -> Outcome<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    Ok(())
 }
 
 /// Judges a run, writes its verdicts beside its log, and says what they are; returns whether all have passed.
