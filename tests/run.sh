@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
-# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker front autobahn fuzz; all of them without an argument.
+# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker front lab autobahn fuzz; all of them without an argument.
 # Nothing is skipped: what is missing and cannot be installed fails its part. Fuzzing alone needs a nightly
 # toolchain; where there is none, the summary says so. So it does where there is no earlier release to roll from.
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 readonly FUZZ_SECONDS=30
 readonly NO_EARLIER_RELEASE=3 # what previous.sh ends with then
-readonly ALL_PARTS=(lints cargo cluster build sdk python docker front autobahn fuzz)
+readonly ALL_PARTS=(lints cargo cluster build sdk python docker front lab autobahn fuzz)
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 logs=$target/tests
@@ -38,6 +38,7 @@ cluster_tests() {
 
 build() {
     check "release build" cargo build --release --locked
+    check "build of the lab" cargo build --release --locked --package micronotifier-lab
     check "build of the release before it" build_previous
 }
 
@@ -46,6 +47,12 @@ build_previous() {
     local status=0
     tests/front/previous.sh || status=$?
     ((status == 0 || status == NO_EARLIER_RELEASE))
+}
+
+lab_tests() {
+    { command -v redis-server && command -v redis-sentinel && command -v nginx; } >/dev/null || install_packages redis-server redis-sentinel nginx-light
+    cargo build --release --locked --package micronotifier-lab
+    "$target/release/micronotifier-lab" run gate --node "$MICRONOTIFIER_BIN" --out "$target/lab"
 }
 
 sdk() {
@@ -132,7 +139,7 @@ count() {
                 $0 = substr($0, RSTART + RLENGTH)
             }
         }
-        /^[a-z_ -]+: [0-9]+ passed, [0-9]+ failed$/  { n = split($0, word, " "); passed += word[n - 3]; failed += word[n - 1] }
+        /^[A-Za-z0-9_ -]+: [0-9]+ passed, [0-9]+ failed$/  { n = split($0, word, " "); passed += word[n - 3]; failed += word[n - 1] }
         END { print (passed > 0 ? passed : 0), failed + 0 }
     ' "$1"
 }
@@ -170,7 +177,7 @@ mkdir -p "$logs"
 for part in "$@"; do
     case $part in
         lints | build | sdk | autobahn | fuzz) run_part "$part" "$part" ;;
-        cargo | cluster | python | docker | front) run_part "$part" "${part}_tests" ;;
+        cargo | cluster | python | docker | front | lab) run_part "$part" "${part}_tests" ;;
         *) echo "no such part: $part (there are: ${ALL_PARTS[*]})"; exit 64 ;;
     esac
 done

@@ -77,7 +77,7 @@ check ".env.example has every variable of compose.yaml and its default" diff <(d
 sources() { sed -n '/^COPY --from/d; s/^COPY \(--[^ ]* \)*\(.*\) [^ ]*$/\2/p' docker/Dockerfile | tr ' ' '\n'; }
 strangers() {
     (cd "$work/context" && find . -type f) |
-        grep --invert-match --extended-regexp '^\./((actors|benches|config|src)/.*|Cargo\.(toml|lock)|\.dockerignore|docker/(Dockerfile|healthy|node\.json))$'
+        grep --invert-match --extended-regexp '^\./((actors|benches|config|src|tests/lab)/.*|Cargo\.(toml|lock)|\.dockerignore|docker/(Dockerfile|healthy|node\.json))$'
 }
 manifests() { (cd "$work/built" && cargo metadata --locked --format-version 1 --manifest-path Cargo.toml >/dev/null); }
 "$venv/bin/python" tests/docker/context.py . "$work/context"

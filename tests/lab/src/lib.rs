@@ -7,5 +7,18 @@
     reason = "the lab runs in real time, outside of any actor's context"
 )]
 
-pub mod check;
-pub mod log;
+pub use check::{Finding, Findings};
+pub use load::Size;
+
+mod check;
+pub mod faults;
+mod load;
+mod log;
+mod names;
+pub mod plan;
+pub mod run;
+pub mod verdict;
+mod world;
+
+/// What may fail for many reasons that nobody tells apart.
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -11,17 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 /// Microseconds since the run began.
-pub type Micros = u64;
+pub(crate) type Micros = u64;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "k", rename_all = "snake_case")]
-pub enum Record {
+pub(crate) enum Record {
     /// A socket was established. `client` comes back with another `conn`.
     Opened { at: Micros, conn: u32, client: u32, node: u32 },
     /// It ended: by the client's own wish, or not.
@@ -62,7 +62,7 @@ pub enum Record {
 
 /// Writes records from anywhere. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     begin: Instant,
     records: Sender<Record>,
     connections: Arc<AtomicU32>,
@@ -71,13 +71,13 @@ pub struct Recorder {
 
 /// Writes the file until all recorders are gone.
 #[derive(Debug)]
-pub struct Writer(JoinHandle<io::Result<()>>);
+pub(crate) struct Writer(JoinHandle<io::Result<()>>);
 
 /// Begins a log.
 ///
 /// # Errors
 /// The file cannot be made.
-pub fn begin(path: &Path) -> io::Result<(Recorder, Writer)> {
+pub(crate) fn begin(path: &Path) -> io::Result<(Recorder, Writer)> {
     let mut file = BufWriter::new(File::create(path)?);
     let (records, all) = mpsc::channel::<Record>();
     let writer = std::thread::spawn(move || {
@@ -98,24 +98,24 @@ pub fn begin(path: &Path) -> io::Result<(Recorder, Writer)> {
 
 impl Recorder {
     /// Returns the time of the run.
-    pub fn now(&self) -> Micros {
+    pub(crate) fn now(&self) -> Micros {
         self.at(Instant::now())
     }
 
     /// Returns a moment as the time of the run.
-    pub fn at(&self, moment: Instant) -> Micros {
+    pub(crate) fn at(&self, moment: Instant) -> Micros {
         let since = moment.saturating_duration_since(self.begin);
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Writes a record.
-    pub fn note(&self, record: Record) {
+    pub(crate) fn note(&self, record: Record) {
         // It fails only after the writer has failed, which says so itself.
         self.records.send(record).ok();
     }
 
     /// Writes a step of a scenario; returns when it was.
-    pub fn mark(&self, scenario: &str, what: &str, node: Option<u32>) -> Micros {
+    pub(crate) fn mark(&self, scenario: &str, what: &str, node: Option<u32>) -> Micros {
         let at = self.now();
         let (scenario, what) = (scenario.to_owned(), what.to_owned());
         self.note(Record::Mark { at, scenario, what, node });
@@ -123,18 +123,18 @@ impl Recorder {
     }
 
     /// Writes evidence.
-    pub fn proof(&self, scenario: &str, what: impl Into<String>, count: u64) {
+    pub(crate) fn proof(&self, scenario: &str, what: impl Into<String>, count: u64) {
         let (scenario, what) = (scenario.to_owned(), what.into());
         self.note(Record::Proof { at: self.now(), scenario, what, count });
     }
 
     /// Returns the number of the next connection.
-    pub fn connection(&self) -> u32 {
+    pub(crate) fn connection(&self) -> u32 {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Returns the number of the next event.
-    pub fn event(&self) -> u64 {
+    pub(crate) fn event(&self) -> u64 {
         self.events.fetch_add(1, Ordering::Relaxed)
     }
 }
@@ -144,7 +144,7 @@ impl Writer {
     ///
     /// # Errors
     /// Of the file.
-    pub fn end(self) -> io::Result<()> {
+    pub(crate) fn end(self) -> io::Result<()> {
         self.0.join().map_err(|_| io::Error::other("the writer of the log has panicked"))?
     }
 }
@@ -153,23 +153,18 @@ impl Writer {
 ///
 /// # Errors
 /// Of the file, and of a line that is no record.
-pub fn read(path: &Path) -> io::Result<Vec<Record>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<Record>> {
     let lines = BufReader::new(File::open(path)?).lines();
     lines.map(|line| serde_json::from_str(&line?).map_err(io::Error::other)).collect()
 }
 
-/// Returns a duration in the unit of the log.
-pub fn micros(duration: Duration) -> Micros {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
 /// Returns seconds in the unit of the log.
-pub const fn seconds(count: u64) -> Micros {
+pub(crate) const fn seconds(count: u64) -> Micros {
     count * 1_000_000
 }
 
 /// Returns a span of the log in seconds.
 #[expect(clippy::cast_precision_loss, reason = "a run is far shorter than 2^52 µs")]
-pub fn in_seconds(micros: Micros) -> f64 {
+pub(crate) fn in_seconds(micros: Micros) -> f64 {
     micros as f64 / 1e6
 }

@@ -33,7 +33,7 @@ impl Proxy {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let plan = Arc::clone(&shared);
-                std::thread::spawn(move || join(client, &plan));
+                std::thread::spawn(move || join(&client, &plan));
             }
         });
         Ok(Self { port: own, plan })
@@ -114,7 +114,7 @@ impl Drop for Proxy {
 }
 
 /// Connects a client to the server and hands on what both say until one of them ends.
-fn join(client: TcpStream, plan: &Arc<Plan>) {
+fn join(client: &TcpStream, plan: &Arc<Plan>) {
     plan.pass();
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, plan.leads_to()));
     let Ok(server) = TcpStream::connect(server) else {
@@ -123,7 +123,7 @@ fn join(client: TcpStream, plan: &Arc<Plan>) {
     let halves = || -> io::Result<_> {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        plan.remember(&client)?;
+        plan.remember(client)?;
         plan.remember(&server)?;
         Ok((client.try_clone()?, server.try_clone()?))
     };
@@ -136,7 +136,7 @@ fn join(client: TcpStream, plan: &Arc<Plan>) {
         copy(from_client, &mut to_server, &there).ok();
         to_server.shutdown(Shutdown::Both).ok();
     });
-    forward(server, &client, plan).ok();
+    forward(server, client, plan).ok();
     client.shutdown(Shutdown::Both).ok();
 }
 

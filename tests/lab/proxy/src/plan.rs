@@ -154,7 +154,7 @@ impl Rule {
             return false;
         }
         self.seen += 1;
-        self.seen % self.every == 0
+        self.seen.is_multiple_of(self.every)
     }
 }
 

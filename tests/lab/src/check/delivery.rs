@@ -4,28 +4,32 @@ use std::collections::{HashMap, HashSet};
 
 use super::history::{Event, History, Span, Stray, Strayed};
 use super::{Finding, Terms};
-use crate::log::in_seconds;
+use crate::log::{Micros, in_seconds};
 
 /// Who was accepted is delivered to every connection that was there all the time, once.
 pub(super) fn accepted_is_delivered_once(history: &History, terms: &Terms) -> Finding {
     let mut finding = Finding::new(
         "2xx: exactly one position, and every unbroken connection that was subscribed then got it once",
     );
-    let channels = history.by_channel();
-    let heard = last_heard(history);
+    let mut events: HashMap<u32, Vec<(u64, &Event, Micros)>> = HashMap::new();
     for (number, event) in &history.events {
-        let Some(accepted) = event.accepted() else {
-            continue;
-        };
-        for span in channels.get(&event.channel).into_iter().flatten() {
-            if !is_owed(event, accepted, span, &heard, terms) {
+        if let Some(accepted) = event.accepted() {
+            events.entry(event.channel).or_default().push((*number, event, accepted));
+        }
+    }
+    for span in history.spans.iter().filter(|span| span.since.is_some()) {
+        let got: HashSet<u64> = span.got.iter().map(|(_, event)| *event).collect();
+        let sent = got.iter().filter_map(|event| history.events.get(event));
+        let latest = sent.map(|event| event.sent).max().unwrap_or(0);
+        for (number, event, accepted) in events.get(&span.channel).into_iter().flatten() {
+            if !is_owed(event, *accepted, span, latest, terms) {
                 continue;
             }
             finding.checked += 1;
-            if span.got.iter().any(|(_, got)| got == number) {
+            if got.contains(number) {
                 continue;
             }
-            if let Some(why) = terms.excuse(accepted) {
+            if let Some(why) = terms.excuse(*accepted) {
                 *finding.excused.entry(why.to_owned()).or_default() += 1;
                 continue;
             }
@@ -33,7 +37,7 @@ pub(super) fn accepted_is_delivered_once(history: &History, terms: &Terms) -> Fi
                 "event {number} of node {}, channel {}, accepted at {:.3} s, was lost to connection {} of node {}",
                 event.node,
                 event.channel,
-                in_seconds(accepted),
+                in_seconds(*accepted),
                 span.conn,
                 history.connections.get(&span.conn).map_or(u32::MAX, |connection| connection.node),
             ));
@@ -49,34 +53,11 @@ pub(super) fn accepted_is_delivered_once(history: &History, terms: &Terms) -> Fi
     finding
 }
 
-/// Returns for each subscription the latest sending time of what it got.
-fn last_heard(history: &History) -> HashMap<(u32, u32, u64), u64> {
-    let mut latest: HashMap<_, u64> = HashMap::new();
-    for span in &history.spans {
-        let sent = span.got.iter().filter_map(|(_, event)| history.events.get(event));
-        if let Some(last) = sent.map(|event| event.sent).max() {
-            latest.insert((span.conn, span.channel, span.asked), last);
-        }
-    }
-    latest
-}
-
-/// Tells whether a subscription had to get an event.
-fn is_owed(
-    event: &Event,
-    accepted: u64,
-    span: &Span,
-    heard: &HashMap<(u32, u32, u64), u64>,
-    terms: &Terms,
-) -> bool {
+/// Tells whether a subscription had to get an event; `latest` is when the last one that it got was sent.
+fn is_owed(event: &Event, accepted: Micros, span: &Span, latest: Micros, terms: &Terms) -> bool {
     let was_there = span.since.is_some_and(|since| since <= event.sent);
-    if !was_there || event.except == Some(span.conn) {
-        return false;
-    }
     let outlived = span.covers(event.sent, accepted + terms.grace);
-    let heard_later =
-        || heard.get(&(span.conn, span.channel, span.asked)).is_some_and(|sent| *sent > accepted);
-    outlived || heard_later()
+    was_there && event.except != Some(span.conn) && (outlived || latest > accepted)
 }
 
 /// Returns how many positions in Redis each event has.

@@ -6,29 +6,29 @@ use crate::log::{Micros, Record};
 
 /// One subscription of one connection: from asking to its end.
 #[derive(Debug, Clone, Default)]
-pub struct Span {
-    pub conn: u32,
-    pub channel: u32,
+pub(crate) struct Span {
+    pub(crate) conn: u32,
+    pub(crate) channel: u32,
     pub user: Option<u32>,
     /// It should have been refused.
-    pub may_not: bool,
-    pub asked: Micros,
+    pub(crate) may_not: bool,
+    pub(crate) asked: Micros,
     /// When it succeeded.
-    pub since: Option<Micros>,
+    pub(crate) since: Option<Micros>,
     /// When it was refused.
-    pub refused: bool,
+    pub(crate) refused: bool,
     /// When the client unsubscribed, or the connection ended.
-    pub until: Option<Micros>,
-    pub unsubscribed: bool,
+    pub(crate) until: Option<Micros>,
+    pub(crate) unsubscribed: bool,
     /// Who was there at the beginning.
     pub users: Option<Vec<u32>>,
-    pub got: Vec<(Micros, u64)>,
-    pub members: Vec<(Micros, u32, bool)>,
+    pub(crate) got: Vec<(Micros, u64)>,
+    pub(crate) members: Vec<(Micros, u32, bool)>,
 }
 
 impl Span {
     /// Tells whether it was in force over this time.
-    pub fn covers(&self, from: Micros, to: Micros) -> bool {
+    pub(crate) fn covers(&self, from: Micros, to: Micros) -> bool {
         self.since.is_some_and(|since| since <= from) && self.until.is_none_or(|until| until >= to)
     }
 }
@@ -47,74 +47,74 @@ impl Span {
 
 /// One connection.
 #[derive(Debug, Clone, Default)]
-pub struct Connection {
-    pub client: u32,
-    pub node: u32,
-    pub opened: Micros,
-    pub closed: Option<Micros>,
+pub(crate) struct Connection {
+    pub(crate) client: u32,
+    pub(crate) node: u32,
+    pub(crate) opened: Micros,
+    pub(crate) closed: Option<Micros>,
     /// Ended by its own wish.
-    pub ours: bool,
+    pub(crate) ours: bool,
 }
 
 /// One event as its publisher saw it.
 #[derive(Debug, Clone, Default)]
-pub struct Event {
-    pub channel: u32,
-    pub node: u32,
-    pub except: Option<u32>,
-    pub sent: Micros,
+pub(crate) struct Event {
+    pub(crate) channel: u32,
+    pub(crate) node: u32,
+    pub(crate) except: Option<u32>,
+    pub(crate) sent: Micros,
     /// When and with what status it was answered.
-    pub answered: Option<(Micros, u16)>,
-    pub attempts: u32,
+    pub(crate) answered: Option<(Micros, u16)>,
+    pub(crate) attempts: u32,
 }
 
 impl Event {
     /// Returns when it was answered 2xx.
-    pub fn accepted(&self) -> Option<Micros> {
+    pub(crate) fn accepted(&self) -> Option<Micros> {
         self.answered.filter(|(_, status)| (200..300).contains(status)).map(|(at, _)| at)
     }
 }
 
 /// A step of a scenario.
 #[derive(Debug, Clone)]
-pub struct Mark {
-    pub at: Micros,
-    pub scenario: String,
-    pub what: String,
-    pub node: Option<u32>,
+pub(crate) struct Mark {
+    pub(crate) at: Micros,
+    pub(crate) scenario: String,
+    pub(crate) what: String,
+    pub(crate) node: Option<u32>,
 }
 
 /// A position of a channel in Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    pub at: Micros,
-    pub epoch: String,
-    pub serial: u64,
-    pub event: Option<u64>,
+pub(crate) struct Kept {
+    pub(crate) at: Micros,
+    pub(crate) epoch: String,
+    pub(crate) serial: u64,
+    pub(crate) event: Option<u64>,
 }
 
 /// What a node said of itself.
 #[derive(Debug, Clone)]
-pub struct Figures {
-    pub at: Micros,
-    pub node: u32,
+pub(crate) struct Figures {
+    pub(crate) at: Micros,
+    pub(crate) node: u32,
     /// Nothing moved meanwhile.
-    pub still: bool,
-    pub values: BTreeMap<String, f64>,
+    pub(crate) still: bool,
+    pub(crate) values: BTreeMap<String, f64>,
 }
 
 /// What happened where it must not have: no subscription was in force.
 #[derive(Debug, Clone)]
-pub struct Stray {
-    pub conn: u32,
-    pub channel: u32,
-    pub at: Micros,
-    pub why: Strayed,
+pub(crate) struct Stray {
+    pub(crate) conn: u32,
+    pub(crate) channel: u32,
+    pub(crate) at: Micros,
+    pub(crate) why: Strayed,
 }
 
 /// Why no subscription was in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strayed {
+pub(crate) enum Strayed {
     /// It was asked for, and its success had not come.
     Early,
     /// The client had unsubscribed.
@@ -125,27 +125,27 @@ pub enum Strayed {
 
 /// Everything, by what it belongs to.
 #[derive(Debug, Default)]
-pub struct History {
-    pub connections: BTreeMap<u32, Connection>,
-    pub spans: Vec<Span>,
-    pub events: HashMap<u64, Event>,
-    pub kept: BTreeMap<u32, Vec<Kept>>,
-    pub strays: Vec<Stray>,
-    pub marks: Vec<Mark>,
-    pub proofs: Vec<(String, String, u64)>,
+pub(crate) struct History {
+    pub(crate) connections: BTreeMap<u32, Connection>,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) events: HashMap<u64, Event>,
+    pub(crate) kept: BTreeMap<u32, Vec<Kept>>,
+    pub(crate) strays: Vec<Stray>,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) proofs: Vec<(String, String, u64)>,
     /// By node: when its readiness changed, and to what.
-    pub ready: BTreeMap<u32, Vec<(Micros, bool)>>,
-    pub slow: Vec<(Micros, u32, u64)>,
-    pub figures: Vec<Figures>,
-    pub told: Vec<(Micros, u32, u32, u64)>,
-    pub turned: Vec<(Micros, u32, u16)>,
+    pub(crate) ready: BTreeMap<u32, Vec<(Micros, bool)>>,
+    pub(crate) slow: Vec<(Micros, u32, u64)>,
+    pub(crate) figures: Vec<Figures>,
+    pub(crate) told: Vec<(Micros, u32, u32, u64)>,
+    pub(crate) turned: Vec<(Micros, u32, u16)>,
     /// When the last record was written.
-    pub end: Micros,
+    pub(crate) end: Micros,
 }
 
 impl History {
     /// Puts records in order.
-    pub fn of(records: Vec<Record>) -> Self {
+    pub(crate) fn of(records: Vec<Record>) -> Self {
         let mut history = Self::default();
         let mut current = HashMap::new();
         for record in records {
@@ -155,17 +155,21 @@ impl History {
     }
 
     /// Returns the steps of a scenario.
-    pub fn marks<'h>(&'h self, scenario: &'h str, what: &'h str) -> impl Iterator<Item = &'h Mark> {
+    pub(crate) fn marks<'h>(
+        &'h self,
+        scenario: &'h str,
+        what: &'h str,
+    ) -> impl Iterator<Item = &'h Mark> {
         self.marks.iter().filter(move |mark| mark.scenario == scenario && mark.what == what)
     }
 
     /// Returns when the step of a scenario was.
-    pub fn mark(&self, scenario: &str, what: &str) -> Option<Micros> {
+    pub(crate) fn mark(&self, scenario: &str, what: &str) -> Option<Micros> {
         self.marks(scenario, what).next().map(|mark| mark.at)
     }
 
     /// Returns the subscriptions that succeeded, by channel.
-    pub fn by_channel(&self) -> BTreeMap<u32, Vec<&Span>> {
+    pub(crate) fn by_channel(&self) -> BTreeMap<u32, Vec<&Span>> {
         let mut channels: BTreeMap<u32, Vec<&Span>> = BTreeMap::new();
         for span in self.spans.iter().filter(|span| span.since.is_some()) {
             channels.entry(span.channel).or_default().push(span);

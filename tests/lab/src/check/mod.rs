@@ -2,7 +2,7 @@
 
 mod delivery;
 mod gauges;
-pub mod history;
+pub(crate) mod history;
 mod order;
 mod positions;
 mod presence;
@@ -18,17 +18,17 @@ use crate::log::{Micros, seconds};
 
 /// What the plan of a run says about how its log is to be read.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub(crate) struct Terms {
     /// How long a repair may take: an event may still be on its way to a connection that ends earlier.
-    pub grace: Micros,
+    pub(crate) grace: Micros,
     /// After how long without a coming or going every observer must know all of them.
-    pub quiet: Micros,
+    pub(crate) quiet: Micros,
     /// How long what was sent before an `unsubscribe` was read may still come.
-    pub trip: Micros,
+    pub(crate) trip: Micros,
     /// Where loss is legal.
-    pub excuses: Vec<Excuse>,
+    pub(crate) excuses: Vec<Excuse>,
     /// Times in which nodes may know different things about who is where.
-    pub disturbed: Vec<(Micros, Micros)>,
+    pub(crate) disturbed: Vec<(Micros, Micros)>,
 }
 
 impl Default for Terms {
@@ -45,10 +45,10 @@ impl Default for Terms {
 
 /// A time at whose accepted events loss is legal, and why.
 #[derive(Debug, Clone)]
-pub struct Excuse {
-    pub from: Micros,
-    pub to: Micros,
-    pub why: String,
+pub(crate) struct Excuse {
+    pub(crate) from: Micros,
+    pub(crate) to: Micros,
+    pub(crate) why: String,
 }
 
 impl Terms {
@@ -108,7 +108,7 @@ impl Finding {
 pub type Findings = BTreeMap<&'static str, Finding>;
 
 /// Checks the invariants I1 to I8.
-pub fn check(history: &History, terms: &Terms) -> Findings {
+pub(crate) fn check(history: &History, terms: &Terms) -> Findings {
     BTreeMap::from([
         ("I1", positions::one_payload_for_each(history)),
         ("I2", order::one_order_without_holes(history)),

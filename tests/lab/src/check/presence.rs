@@ -19,7 +19,7 @@ pub(super) fn everybody_agrees(history: &History, terms: &Terms) -> Finding {
         if spans.iter().all(|span| span.users.is_none()) {
             continue;
         }
-        let presence = Presence::of(*&channel, history, &spans);
+        let presence = Presence::of(channel, history, &spans);
         for span in spans.iter().filter(|span| span.users.is_some()) {
             presence.check_observer(span, terms, &mut finding);
         }

@@ -1,0 +1,320 @@
+//! The verdict on a scenario: proofs that the fault happened, that load ran, the invariants, the bars.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::Outcome;
+use crate::check::history::History;
+use crate::check::{Findings, Terms, check};
+use crate::faults::{self, Bar, Scenario};
+use crate::log;
+use crate::plan::Run;
+use crate::run::{FACTS, Facts, LOG};
+
+/// Longest silence of `/up` of a node that runs, in seconds.
+const HANG: f64 = 2.0;
+
+/// What became of a scenario.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// Its number.
+    pub scenario: &'static str,
+    /// What it does.
+    pub says: &'static str,
+    /// The scenarios that shared its run, and how it was run.
+    pub run: crate::plan::Plan,
+    /// Whether all below is as it must be.
+    pub passed: bool,
+    /// What is not, in a line each.
+    pub complaints: Vec<String>,
+    /// What proves that the fault happened, and how often it was seen.
+    pub proofs: BTreeMap<String, u64>,
+    /// What the load was.
+    pub load: LoadSeen,
+    /// How long things took, and how long they may.
+    pub bars: Vec<Bar>,
+    /// The invariants over the whole run, all its scenarios together.
+    pub invariants: Findings,
+}
+
+/// The load as the log has it.
+#[derive(Debug, Default, Clone, Serialize)]
+pub struct LoadSeen {
+    /// Sockets that were subscribed when it began.
+    pub sockets: u32,
+    /// Events by the status of their last answer.
+    pub triggers: BTreeMap<u16, u64>,
+    /// Events that came to clients.
+    pub deliveries: u64,
+    /// Comings and goings that observers were told.
+    pub members_told: u64,
+    /// Subscriptions that were given.
+    pub subscriptions: u64,
+    /// Upgrades that failed, by status.
+    pub turned: BTreeMap<u16, u64>,
+    /// Positions that were read in Redis.
+    pub positions: u64,
+}
+
+/// Reads the log of a run and judges all its scenarios.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn judge(folder: &Path) -> Outcome<Vec<Verdict>> {
+    let facts: Facts = serde_json::from_slice(&std::fs::read(folder.join(FACTS))?)?;
+    let history = History::of(log::read(&folder.join(LOG))?);
+    let run = Run::parse(&facts.plan.run)?;
+    let mut terms = Terms::default();
+    for scenario in &run.0 {
+        faults::allow(*scenario, &history, &mut terms);
+    }
+    let findings = check(&history, &terms);
+    let seen = seen(&history, &facts);
+    Ok(run
+        .0
+        .iter()
+        .map(|scenario| verdict(*scenario, &history, &facts, &findings, &seen))
+        .collect())
+}
+
+fn verdict(
+    scenario: Scenario,
+    history: &History,
+    facts: &Facts,
+    findings: &Findings,
+    seen: &LoadSeen,
+) -> Verdict {
+    let mut complaints = Vec::new();
+    if history.mark("run", "end").is_none() {
+        complaints.push("the run has no end".to_owned());
+    }
+    let own = history.proofs.iter().filter(|(id, ..)| id == scenario.id());
+    let proofs: BTreeMap<String, u64> =
+        own.map(|(_, what, count)| (what.clone(), *count)).collect();
+    if proofs.is_empty() {
+        complaints.push("nothing proves that the fault happened".to_owned());
+    }
+    for (what, _) in proofs.iter().filter(|(_, count)| **count == 0) {
+        complaints.push(format!("no proof: {what}"));
+    }
+    if seen.sockets < facts.plan.size.sockets {
+        let (seen, wanted) = (seen.sockets, facts.plan.size.sockets);
+        complaints.push(format!("only {seen} of {wanted} sockets"));
+    }
+    let accepted = seen.triggers.get(&200).copied().unwrap_or(0);
+    if accepted == 0 || seen.deliveries == 0 || seen.positions == 0 {
+        complaints.push("no load ran".to_owned());
+    }
+    for (id, finding) in findings {
+        if finding.violations > 0 {
+            let first = finding.examples.first().map_or("", String::as_str);
+            complaints.push(format!("{id}: {} violations, such as: {first}", finding.violations));
+        }
+        // I4 looks at what was refused, and a good run has none of it
+        if finding.checked == 0 && *id != "I4" {
+            complaints.push(format!("{id}: there was nothing to look at"));
+        }
+    }
+    let mut bars = faults::judge(scenario, history, &facts.names);
+    let slowest = history.slow.iter().map(|(_, _, millis)| *millis).max().unwrap_or(0);
+    bars.push(Bar::new(
+        "longest answer of /up of a node that runs, s",
+        HANG,
+        Some(log::in_seconds(slowest * 1000)),
+    ));
+    for bar in bars.iter().filter(|bar| !bar.passed) {
+        let measured = bar.measured.map_or("never".to_owned(), |measured| format!("{measured:.3}"));
+        complaints.push(format!("{}: {measured}, at most {}", bar.says, bar.limit));
+    }
+    Verdict {
+        scenario: scenario.id(),
+        says: scenario.says(),
+        run: facts.plan.clone(),
+        passed: complaints.is_empty(),
+        complaints,
+        proofs,
+        load: seen.clone(),
+        bars,
+        invariants: findings.clone(),
+    }
+}
+
+fn seen(history: &History, facts: &Facts) -> LoadSeen {
+    let mut seen = LoadSeen { sockets: facts.sockets, ..LoadSeen::default() };
+    for event in history.events.values() {
+        let status = event.answered.map_or(0, |(_, status)| status);
+        *seen.triggers.entry(status).or_default() += 1;
+    }
+    for (_, _, status) in &history.turned {
+        *seen.turned.entry(*status).or_default() += 1;
+    }
+    for span in history.spans.iter().filter(|span| span.since.is_some()) {
+        seen.subscriptions += 1;
+        seen.deliveries += span.got.len() as u64;
+        seen.members_told += span.members.len() as u64;
+    }
+    seen.positions = history.kept.values().map(|kept| kept.len() as u64).sum();
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+    use super::*;
+    use crate::Size;
+    use crate::log::{Record, seconds};
+    use crate::names::Names;
+    use crate::plan::Plan;
+
+    /// A run of F3 in which all went well: Redis dead from 20 to 25 s, one event before it and one meanwhile.
+    fn records() -> Vec<Record> {
+        let mark = |at, scenario: &str, what: &str| {
+            let (scenario, what) = (scenario.to_owned(), what.to_owned());
+            Record::Mark { at: seconds(at), scenario, what, node: None }
+        };
+        let (channel, node, conn) = (0, 0, 1);
+        let event = |at, event, status| {
+            let at = seconds(at);
+            let sent = Record::Sent { at, event, channel, node, except: None };
+            [sent, Record::Answered { at: at + 1000, event, status, attempts: 1 }]
+        };
+        let epochs = |at, count| {
+            let values = BTreeMap::from([("epochs".to_owned(), count)]);
+            Record::Figures { at: seconds(at), node, still: false, values }
+        };
+        let ready = |at, is| Record::Ready { at: seconds(at), node, is };
+        let kept = |at, epoch: &str, event| {
+            let epoch = epoch.to_owned();
+            Record::Kept { at: seconds(at), channel, epoch, serial: 1, event: Some(event) }
+        };
+        let got = |at, event| Record::Got { at: seconds(at) + 2000, conn, channel, event };
+        let mut records = vec![
+            Record::Opened { at: seconds(1), conn, client: 1, node },
+            Record::Asked { at: seconds(1), conn, channel, user: Some(1), may: true },
+            Record::Subscribed { at: seconds(2), conn, channel, users: Some(vec![1]) },
+            ready(3, true),
+            mark(3, "run", "begin"),
+            epochs(4, 0.0),
+            got(10, 0),
+            kept(11, "a", 0),
+            mark(20, "F3", "killed"),
+            ready(21, false),
+            mark(25, "F3", "starts"),
+            mark(25, "F3", "back"),
+            ready(26, true),
+            got(27, 2),
+            kept(28, "b", 2),
+            epochs(29, 1.0),
+            mark(60, "run", "end"),
+        ];
+        records.extend([event(10, 0, 200), event(22, 1, 503), event(27, 2, 200)].concat());
+        let (scenario, what) = ("F3".to_owned(), "redis ended by signal 9".to_owned());
+        records.push(Record::Proof { at: seconds(20), scenario, what, count: 1 });
+        records.sort_by_key(at);
+        records
+    }
+
+    fn at(record: &Record) -> u64 {
+        serde_json::to_value(record).unwrap().get("at").unwrap().as_u64().unwrap()
+    }
+
+    fn complaints(records: Vec<Record>) -> Vec<String> {
+        let size = Size { sockets: 1, rate: 1, churn: 0, tails: 0 };
+        let plan = Plan { run: "F3".to_owned(), seed: 1, seconds: 60, nodes: 1, size };
+        let names = Names { channels: vec!["presence-lab-0".to_owned()] };
+        let facts = Facts { plan, names, sockets: 1 };
+        let history = History::of(records);
+        let mut terms = Terms::default();
+        faults::allow(Scenario::F3, &history, &mut terms);
+        let findings = check(&history, &terms);
+        let seen = seen(&history, &facts);
+        verdict(Scenario::F3, &history, &facts, &findings, &seen).complaints
+    }
+
+    /// Returns the one complaint.
+    fn complaint(records: Vec<Record>) -> String {
+        let complaints = complaints(records);
+        let [complaint] = complaints.as_slice() else {
+            panic!("{complaints:#?}");
+        };
+        complaint.clone()
+    }
+
+    #[test]
+    fn a_run_in_which_all_went_well_passes() {
+        assert_eq!(complaints(records()), [""; 0]);
+    }
+
+    #[test]
+    fn a_run_without_proof_fails() {
+        let mut none = records();
+        none.retain(|record| !matches!(record, Record::Proof { .. }));
+        assert_eq!(complaint(none), "nothing proves that the fault happened");
+        let mut zero = records();
+        for record in &mut zero {
+            if let Record::Proof { count, .. } = record {
+                *count = 0;
+            }
+        }
+        assert_eq!(complaint(zero), "no proof: redis ended by signal 9");
+    }
+
+    #[test]
+    fn a_run_without_load_or_without_an_end_fails() {
+        let mut idle = records();
+        idle.retain(|record| !matches!(record, Record::Got { .. }));
+        assert!(complaints(idle).contains(&"no load ran".to_owned()));
+        let mut broken_off = records();
+        broken_off.pop();
+        assert!(complaints(broken_off).contains(&"the run has no end".to_owned()));
+    }
+
+    #[test]
+    fn a_false_2xx_while_redis_was_dead_fails() {
+        let mut records = records();
+        for record in &mut records {
+            if let Record::Answered { event: 1, status, .. } = record {
+                *status = 200;
+            }
+        }
+        let complaints = complaints(records);
+        let says = "accepted while Redis was dead, times: 1.000, at most 0".to_owned();
+        assert!(complaints.contains(&says), "{complaints:#?}");
+    }
+
+    #[test]
+    fn a_node_that_is_ready_too_late_fails() {
+        let mut records = records();
+        for record in &mut records {
+            if let Record::Ready { at, is: true, .. } = record
+                && *at == seconds(26)
+            {
+                *at = seconds(29);
+            }
+        }
+        records.sort_by_key(at);
+        let says = "every node is ready after Redis is back, s: 4.000, at most 3";
+        assert_eq!(complaint(records), says);
+    }
+
+    #[test]
+    fn a_hole_of_the_sort_that_is_legal_is_not_complained_of() {
+        let mut records = records();
+        records.retain(|record| !matches!(record, Record::Got { event: 0, .. }));
+        let says = "I3: 1 violations";
+        assert!(complaint(records.clone()).starts_with(says), "long before the fault");
+        for record in &mut records {
+            if let Record::Sent { at, event: 0, .. } = record {
+                *at = seconds(20) - 3000;
+            }
+            if let Record::Answered { at, event: 0, .. } = record {
+                *at = seconds(20) - 2000;
+            }
+        }
+        records.sort_by_key(at);
+        assert_eq!(complaints(records), [""; 0]);
+    }
+}
