@@ -84,7 +84,7 @@ manifests() { (cd "$work/built" && cargo metadata --locked --format-version 1 --
 check "every file that the Dockerfile copies is in the build's context" ls -d $(sources | sed "s|^|$work/context/|")
 check "nothing else is: no build output, no secrets, no repository" refused strangers
 mkdir "$work/built"
-while read -r name; do cp -r "$work/context/$name" "$work/built/"; done < <(sources | grep -v '^docker/')
+while read -r name; do mkdir -p "$(dirname "$work/built/$name")" && cp -r "$work/context/$name" "$work/built/$name"; done < <(sources | grep -v '^docker/')
 check "Cargo takes what is copied, with its lock file" manifests
 
 # --- The node, with the image's file and the environment of compose.yaml ---
