@@ -184,13 +184,9 @@ impl NodeHandle {
     /// [`NodeError::Unreachable`] when the bridge took none of them, [`NodeError::TimedOut`] when it may
     /// have taken some.
     pub async fn publish(&self, app: &Arc<App>, events: Vec<Publication>) -> Result<(), NodeError> {
-        let bridge = self.shared.crew.bridge();
-        // a node that ends goes on handing events to those that stay
-        if bridge.is_none() || !self.is_stopping() {
-            self.shared.check_serving()?;
-        }
+        self.check_answering()?;
         let keyed = self.reserve(app, events)?;
-        match bridge {
+        match self.shared.crew.bridge() {
             None => {
                 for (key, event, place) in keyed {
                     self.publish_here(app, key, event, place, Answer::nobody());
@@ -218,7 +214,7 @@ impl NodeHandle {
             // whatever went wrong, the events are out
             return facts.map_err(|_| NodeError::TimedOut);
         }
-        self.shared.check_serving()?;
+        self.check_answering()?;
         let mut waiting = Vec::with_capacity(events.len());
         for (key, event, place) in self.reserve(app, events)? {
             let (facts, answer) = Answer::expected();
@@ -264,7 +260,7 @@ impl NodeHandle {
         prefix: &str,
         users: bool,
     ) -> Result<Listed<(ChannelName, ChannelFacts)>, NodeError> {
-        self.shared.check_serving()?;
+        self.check_answering()?;
         let _place = self.shared.registries.reserve_command(&app.id)?;
         let listed = self.everywhere(|all| all.occupied(app.id.clone(), prefix, users)).await;
         let Some(Ok(channels)) = listed else {
@@ -312,7 +308,7 @@ impl NodeHandle {
         channel: ChannelName,
     ) -> Result<Listed<UserId>, NodeError> {
         let key = ChannelKey { app: app.id.clone(), channel: channel.clone() };
-        self.shared.check_serving()?;
+        self.check_answering()?;
         let place = self.shared.registries.reserve_command(&key)?;
         let roster = self.everywhere(|all| all.members(key)).await;
         drop(place);
@@ -349,20 +345,28 @@ impl NodeHandle {
             self.ask(app, channel, Command::Terminate)?;
             return Ok(());
         };
-        self.shared.check_serving()?;
+        self.check_answering()?;
         let key = ChannelKey { app: app.id.clone(), channel };
         let place = self.shared.registries.reserve_command(&key)?;
         self.relay(bridge, key, Relayed::Terminated, None, true, place).await
     }
 
-    /// Shuts the node: every connection is closed with `close`, and nothing is accepted any more but events
-    /// for other nodes, where there are any.
+    /// Shuts the node: every connection is closed with `close`, and nothing is accepted any more. With other
+    /// nodes beside it, it goes on publishing for them and answering questions about all of them.
     pub fn shut(&self, close: Close) {
         self.shared.stop();
         let crew = &self.shared.crew;
         for worker in 0..crew.workers() {
             crew.send(worker, Errand::DismissAll { close });
         }
+    }
+
+    /// Fails where nobody is served. A node that ends goes on handing requests to those that stay.
+    fn check_answering(&self) -> Result<(), NodeError> {
+        if self.is_stopping() && self.shared.crew.bridge().is_some() {
+            return Ok(());
+        }
+        self.shared.check_serving()
     }
 
     /// Takes a place for each event, or for none.
@@ -454,7 +458,7 @@ impl NodeHandle {
         channel: ChannelName,
         command: Command,
     ) -> Result<Place, NodeError> {
-        self.shared.check_serving()?;
+        self.check_answering()?;
         let key = ChannelKey { app: app.id.clone(), channel };
         let place = self.shared.registries.reserve_command(&key)?;
         self.shared.registries.route(Route { key, app: Arc::clone(app), command });

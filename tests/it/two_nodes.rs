@@ -150,15 +150,21 @@ fn a_node_that_ends_refuses_connections_and_hands_on_what_comes_over_open_ones()
     far.subscribe(&channel);
     // One that has been told of the end, and one that does not listen, for which the node waits.
     let (mut near, deaf) = (ending.connect(MAIN), ending.connect(MAIN));
-    let mut api = ending.api(MAIN);
+    let (mut api, mut asking, mut looking) = (ending.api(MAIN), ending.api(MAIN), ending.api(MAIN));
     api.trigger(&channel, "before", "1");
+    for open in [&mut asking, &mut looking] {
+        assert_eq!(open.get("/channels", &[]).status, 200);
+    }
     ending.begin_stop();
     near.expect_close(1001);
     eventually("connections are refused", || TcpStream::connect(ending.address()).is_err());
     let body = json!({"name": "after", "channels": [&channel], "data": "2"});
     let answer = api.post("/events", &body);
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
-    for (event, data) in [("before", "1"), ("after", "2")] {
+    let body = json!({"name": "asked", "channels": [&channel], "data": "3", "info": "user_count"});
+    assert_eq!(asking.post("/events", &body).status, 200);
+    assert_eq!(looking.get("/channels", &[]).status, 200);
+    for (event, data) in [("before", "1"), ("after", "2"), ("asked", "3")] {
         far.expect(json!({"event": event, "channel": channel, "data": data}));
     }
     drop(deaf);
