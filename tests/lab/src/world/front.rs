@@ -28,14 +28,22 @@ impl Front {
         command.arg("-c").arg(&file).arg("-e").arg(folder.join("nginx.log"));
         let process = Process::start("nginx", &mut command, &folder.join("nginx.log"))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let front = Self { address, process };
         let accepts = async || tokio::net::TcpStream::connect(address).await.is_ok();
         until("nginx accepts", accepts).await?;
-        Ok(Self { address, process })
+        Ok(front)
     }
 
     /// Fails if it has ended.
     pub(crate) fn check(&mut self) -> Outcome<()> {
         self.process.check()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        // killed, it would leave its workers behind
+        self.process.end();
     }
 }
 

@@ -5,11 +5,15 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
 /// Where servers listen: below the ports that clients are given, so that a server that comes back finds its own free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// How long one that is asked to end may take before it is killed.
+const LAST: Duration = Duration::from_secs(3);
 
 /// Returns a port that is free, another one each time.
 ///
@@ -104,9 +108,20 @@ impl Process {
         }
     }
 
+    /// Asks it to end, so that it ends its own children too, and waits for that for at most [`LAST`].
+    pub(crate) fn end(&mut self) {
+        let asked = self.signal("-TERM").is_ok();
+        let begin = Instant::now();
+        while asked && begin.elapsed() < LAST && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn signal(&self, signal: &str) -> Outcome<()> {
         let id = self.child.id().to_string();
-        let status = Command::new("kill").args([signal, &id]).status()?;
+        // the shell's own: not every system has a program of that name
+        let status =
+            Command::new("sh").args(["-c", r#"kill "$@""#, "kill", signal, &id]).status()?;
         if status.success() { Ok(()) } else { Err(format!("no {signal} for {}", self.name).into()) }
     }
 }
@@ -116,5 +131,36 @@ impl Drop for Process {
         // They fail only for a program that has ended.
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_asked_to_end_ends_its_children() {
+        let folder = std::env::temp_dir().join(format!("lab-process-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let output = folder.join("output");
+        let script = "sleep 600 & trap 'kill $!; wait; exit' TERM; echo $!; wait";
+        let mut command = Command::new("sh");
+        let mut process = Process::start("sh", command.args(["-c", script]), &output).unwrap();
+        let begin = Instant::now();
+        let child = loop {
+            let said = std::fs::read_to_string(&output).unwrap();
+            if let Some(id) = said.strip_suffix('\n') {
+                break id.to_owned();
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "{said}");
+            std::thread::yield_now();
+        };
+        assert!(Path::new("/proc").join(&child).exists());
+        process.end();
+        drop(process);
+        assert!(!Path::new("/proc").join(&child).exists(), "{child} is left");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
