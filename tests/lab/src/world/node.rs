@@ -78,8 +78,12 @@ impl Node {
         self.process.take().ok_or("it runs")?.kill()
     }
 
-    /// Fails if its program has ended without being killed.
+    /// Fails if its program has ended without being killed, or a part of it has panicked.
     pub(crate) fn check(&mut self) -> Outcome<()> {
+        let said = std::fs::read_to_string(&self.output)?;
+        if let Some(line) = said.lines().find(|line| line.contains("panicked at ")) {
+            return Err(format!("node {}: {line}", self.number).into());
+        }
         self.process.as_mut().map_or(Ok(()), Process::check)
     }
 
