@@ -9,6 +9,10 @@ use crate::log::Micros;
 /// Above this a gauge has gone below nothing and come out at the other end.
 const WRAPPED: f64 = 1e12;
 
+/// What a node must not have any more when all its clients have gone.
+const OF_NOBODY: [&str; 6] =
+    ["channels", "channel_actors", "seats", "sessions", "watched_sockets", "outbox"];
+
 /// Gauges equal a recount at moments when nothing moves, and are never negative.
 pub(super) fn equal_a_recount(history: &History) -> Finding {
     let mut finding = Finding::new("gauges equal a recount, never negative");
@@ -23,11 +27,15 @@ pub(super) fn equal_a_recount(history: &History) -> Finding {
         }
         let (connections, subscriptions) = count(history, *node, *at);
         for (name, counted) in [("connections", connections), ("subscriptions", subscriptions)] {
-            let Some(value) = values.get(name) else {
-                continue;
-            };
-            finding.check(is(counted, *value), || {
-                format!("node {node} says {name} = {value}, its clients {counted}")
+            let value = values.get(name);
+            finding.check(value.is_some_and(|value| is(counted, *value)), || {
+                format!("node {node} says {name} = {value:?}, its clients {counted}")
+            });
+        }
+        for name in OF_NOBODY.into_iter().filter(|_| connections == 0) {
+            let value = values.get(name);
+            finding.check(value.is_some_and(|value| is(0, *value)), || {
+                format!("node {node} says {name} = {value:?} where nobody is")
             });
         }
     }

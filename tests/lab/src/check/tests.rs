@@ -88,8 +88,16 @@ impl Plant {
         self.add(Record::Member { at, conn, channel: PRESENCE, user, came })
     }
 
+    /// What a node of a clean log says, but for one figure.
     fn still(&mut self, node: u32, name: &str, value: f64) -> &mut Self {
-        let values = BTreeMap::from([(name.to_owned(), value)]);
+        let here = ["connections", "subscriptions", "seats", "sessions"].map(|name| (name, 1.0));
+        let mut values: BTreeMap<_, _> =
+            here.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        values.insert(name.to_owned(), value);
+        self.figures(node, values)
+    }
+
+    fn figures(&mut self, node: u32, values: BTreeMap<String, f64>) -> &mut Self {
         self.add(Record::Figures { at: seconds(50), node, still: true, values })
     }
 
@@ -331,10 +339,31 @@ fn a_wrong_or_negative_gauge_is_found() {
     assert_eq!(plant.still(0, "subscriptions", 0.0).broken(), ["I8"]);
     let mut plant = Plant::clean();
     assert_eq!(plant.still(1, "watched", 18_446_744_073_709_551_615.0).broken(), ["I8"]);
+    assert_eq!(Plant::clean().figures(1, BTreeMap::new()).broken(), ["I8"], "it says nothing");
     let mut plant = members();
     plant.told(5, seconds(31), 6, false);
     plant.add(Record::Told { at: seconds(50), node: 0, channel: PRESENCE, users: 1 });
     assert_eq!(plant.broken(), [""; 0]);
     plant.add(Record::Told { at: seconds(51), node: 1, channel: PRESENCE, users: 2 });
     assert_eq!(plant.broken(), ["I8"]);
+}
+
+#[test]
+fn what_a_node_keeps_of_those_who_have_gone_is_found() {
+    let says = |left: &str| {
+        let mut values: BTreeMap<String, f64> =
+            ["connections", "subscriptions", "channels", "channel_actors", "seats", "sessions"]
+                .into_iter()
+                .chain(["watched_sockets", "outbox"])
+                .map(|name| (name.to_owned(), 0.0))
+                .collect();
+        if let Some(value) = values.get_mut(left) {
+            *value = 1.0;
+        }
+        Plant::clean().close(1, seconds(40)).figures(1, values).broken()
+    };
+    assert_eq!(says("nothing"), [""; 0]);
+    for left in ["connections", "channels", "seats", "watched_sockets", "outbox"] {
+        assert_eq!(says(left), ["I8"], "{left}");
+    }
 }
