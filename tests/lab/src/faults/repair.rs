@@ -31,6 +31,9 @@ pub(super) async fn lose_every_seventh(scene: &mut Scene<'_>) -> Outcome<()> {
 /// What the proof of P1 says.
 pub(super) const DROPPED: &str = "messages that were dropped";
 
+/// What the proof of P2 says.
+pub(super) const TAILS_DROPPED: &str = "last messages that were dropped";
+
 /// P2.
 pub(super) async fn lose_the_last(scene: &mut Scene<'_>) -> Outcome<()> {
     let stage = &scene.load.stage;
@@ -48,7 +51,7 @@ pub(super) async fn lose_the_last(scene: &mut Scene<'_>) -> Outcome<()> {
         trigger(stage, &mut http, 0, channel, None, false).await;
     }
     seconds(7).await;
-    scene.proof("last messages that were dropped", dropped(scene).await? - before);
+    scene.proof(TAILS_DROPPED, dropped(scene).await? - before);
     Ok(())
 }
 

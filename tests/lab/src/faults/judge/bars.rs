@@ -164,6 +164,15 @@ impl Case<'_> {
         again.into_iter().try_fold(0, |most, one| Some(most.max(one?)))
     }
 
+    /// Returns users who had a connection all the time that was not a node's.
+    pub(super) fn staying(&self, from: Micros, to: Micros, but: u32) -> Users {
+        let spans = self.history.spans.iter();
+        spans
+            .filter(|span| span.covers(from, to) && self.node_of(span.conn) != but)
+            .filter_map(|span| Some((span.channel, span.user?)))
+            .collect()
+    }
+
     /// Counts goings of members whose connections were all there.
     pub(super) fn false_goings(&self, from: Micros, to: Micros) -> usize {
         let there: Users = self
@@ -211,6 +220,8 @@ impl Case<'_> {
             (accepted > cut && accepted < healed).then(|| at.saturating_sub(healed))
         });
         let detected = cut + seconds(5);
+        let elsewhere = self.staying(cut, healed + seconds(8), victim);
+        let wrong = self.told_at_all(&elsewhere, cut, healed + seconds(8), Some(victim));
         vec![
             Bar::time(
                 "the node says that it is not ready",
@@ -228,6 +239,7 @@ impl Case<'_> {
             ),
             Bar::time("its users have gone elsewhere", 10.0, went),
             Bar::never("not told exactly once that one has gone", unsaid),
+            Bar::never("told elsewhere that a user has gone who is there", wrong),
             Bar::time("its users are back after the cut is healed", 3.0, came),
             Bar::never("not told exactly once that one is back", unsaid_back),
             Bar::time("its clients get what they missed", 3.0, missed.max()),
@@ -338,7 +350,18 @@ impl Case<'_> {
                 }
             }
         }
+        let dropped = self
+            .history
+            .proofs
+            .iter()
+            .find(|(id, what, _)| id == self.id && what == repair::TAILS_DROPPED);
+        let dropped = dropped.and_then(|(_, _, count)| u32::try_from(*count).ok()).unwrap_or(0);
         vec![
+            Bar::new(
+                "last events that were not lost on their way",
+                0.0,
+                Some(f64::from(repair::TAILS.abs_diff(dropped))),
+            ),
             Bar::time("a lost last event is delivered", 6.0, longest),
             Bar::never("lost for good", missing),
         ]
