@@ -37,8 +37,6 @@ const REST: Duration = Duration::from_secs(8);
 pub(crate) struct Facts {
     pub(crate) plan: Plan,
     pub(crate) names: Names,
-    /// Sockets that were subscribed when the load began.
-    pub(crate) sockets: u32,
 }
 
 /// Runs scenarios; the folder then has their log.
@@ -68,7 +66,7 @@ async fn act(run: &Run, plan: &Plan, program: &Path, folder: &Path, log: Recorde
     let names = load.stage.names.clone();
     load.settle().await?;
     world.check()?;
-    let facts = Facts { plan: plan.clone(), names: names.clone(), sockets: load.clients };
+    let facts = Facts { plan: plan.clone(), names: names.clone() };
     std::fs::write(folder.join(FACTS), serde_json::to_vec_pretty(&facts)?)?;
 
     let mut watchers = JoinSet::new();

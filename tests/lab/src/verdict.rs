@@ -6,13 +6,15 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::check::history::History;
+use crate::check::history::{History, Mark};
 use crate::check::{Findings, Terms, check};
 use crate::faults::{self, Bar, Scenario};
-use crate::log;
+use crate::log::{self, Micros, seconds};
 use crate::plan::Run;
 use crate::run::{FACTS, Facts, LOG};
 
+/// At least one of so many events that were planned must have been accepted: the longest fault takes half of a run.
+const LEAST: u64 = 4;
 /// Longest silence of `/up` of a node that runs, in seconds.
 const HANG: f64 = 2.0;
 
@@ -42,7 +44,7 @@ pub struct Verdict {
 /// The load as the log has it.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct LoadSeen {
-    /// Sockets that were subscribed when it began.
+    /// Sockets that were open when it began.
     pub sockets: u32,
     /// Events by the status of their last answer.
     pub triggers: BTreeMap<u16, u64>,
@@ -71,7 +73,7 @@ pub fn judge(folder: &Path) -> Outcome<Vec<Verdict>> {
         faults::allow(*scenario, &history, &mut terms);
     }
     let findings = check(&history, &terms);
-    let seen = seen(&history, &facts);
+    let seen = seen(&history);
     Ok(run
         .0
         .iter()
@@ -107,6 +109,14 @@ fn verdict(
     if accepted == 0 || seen.deliveries == 0 || seen.positions == 0 {
         complaints.push("no load ran".to_owned());
     }
+    let planned = facts.plan.seconds * u64::from(facts.plan.size.rate);
+    if accepted * LEAST < planned {
+        complaints.push(format!("only {accepted} events of {planned} were accepted"));
+    }
+    let (lost, first) = lost(history);
+    if lost > 0 {
+        complaints.push(format!("{lost} connections of nodes that ran were lost, such as {first}"));
+    }
     for (id, finding) in findings {
         if finding.violations > 0 {
             let first = finding.examples.first().map_or("", String::as_str);
@@ -141,8 +151,31 @@ fn verdict(
     }
 }
 
-fn seen(history: &History, facts: &Facts) -> LoadSeen {
-    let mut seen = LoadSeen { sockets: facts.sockets, ..LoadSeen::default() };
+/// Counts the connections that ended by nobody's wish although their node was not killed; names the first.
+fn lost(history: &History) -> (usize, u32) {
+    let kills: Vec<&Mark> = history.marks.iter().filter(|mark| mark.what == "killed").collect();
+    let was_killed = |node: u32, at: Micros| {
+        // it is written down after it has happened
+        let around = |mark: &Mark| mark.at.saturating_sub(seconds(1))..mark.at + seconds(3);
+        kills.iter().any(|mark| mark.node == Some(node) && around(mark).contains(&at))
+    };
+    let ended = history.connections.iter().filter(|(_, connection)| !connection.ours);
+    let mut lost = ended
+        .filter(|(_, connection)| {
+            connection.closed.is_some_and(|at| !was_killed(connection.node, at))
+        })
+        .map(|(conn, _)| *conn);
+    let first = lost.next();
+    (lost.count() + usize::from(first.is_some()), first.unwrap_or(u32::MAX))
+}
+
+fn seen(history: &History) -> LoadSeen {
+    let begin = history.mark("run", "begin").unwrap_or(0);
+    let were_there = history.connections.values().filter(|connection| {
+        connection.opened <= begin && connection.closed.is_none_or(|closed| closed > begin)
+    });
+    let sockets = u32::try_from(were_there.count()).unwrap_or(u32::MAX);
+    let mut seen = LoadSeen { sockets, ..LoadSeen::default() };
     for event in history.events.values() {
         let status = event.answered.map_or(0, |(_, status)| status);
         *seen.triggers.entry(status).or_default() += 1;
@@ -223,14 +256,15 @@ mod tests {
 
     fn complaints(records: Vec<Record>) -> Vec<String> {
         let size = Size { sockets: 1, rate: 1, churn: 0, tails: 0 };
-        let plan = Plan { run: "F3".to_owned(), seed: 1, seconds: 60, nodes: 1, size };
+        // as long as two events are load enough
+        let plan = Plan { run: "F3".to_owned(), seed: 1, seconds: 8, nodes: 1, size };
         let names = Names { channels: vec!["presence-lab-0".to_owned()] };
-        let facts = Facts { plan, names, sockets: 1 };
+        let facts = Facts { plan, names };
         let history = History::of(records);
         let mut terms = Terms::default();
         faults::allow(Scenario::F3, &history, &mut terms);
         let findings = check(&history, &terms);
-        let seen = seen(&history, &facts);
+        let seen = seen(&history);
         verdict(Scenario::F3, &history, &facts, &findings, &seen).complaints
     }
 
@@ -267,9 +301,41 @@ mod tests {
         let mut idle = records();
         idle.retain(|record| !matches!(record, Record::Got { .. }));
         assert!(complaints(idle).contains(&"no load ran".to_owned()));
+        let mut slack = records();
+        for record in &mut slack {
+            if let Record::Answered { event: 2, status, .. } = record {
+                *status = 503;
+            }
+        }
+        let says = "only 1 events of 8 were accepted".to_owned();
+        assert!(complaints(slack).contains(&says));
+        let mut empty = records();
+        for record in &mut empty {
+            if let Record::Mark { at, what, .. } = record
+                && what == "begin"
+            {
+                *at = 0;
+            }
+        }
+        empty.sort_by_key(at);
+        assert!(complaints(empty).contains(&"only 0 of 1 sockets".to_owned()));
         let mut broken_off = records();
         broken_off.pop();
         assert!(complaints(broken_off).contains(&"the run has no end".to_owned()));
+    }
+
+    #[test]
+    fn a_run_that_loses_a_connection_fails_unless_its_node_was_killed() {
+        let why = "Connection reset".to_owned();
+        let mut records = records();
+        let end = records.len() - 1;
+        records.insert(end, Record::Closed { at: seconds(50), conn: 1, ours: false, why });
+        let says = "1 connections of nodes that ran were lost, such as 1";
+        assert_eq!(complaint(records.clone()), says);
+        let (scenario, what) = ("F1".to_owned(), "killed".to_owned());
+        let killed = Record::Mark { at: seconds(50), scenario, what, node: Some(0) };
+        records.insert(end + 1, killed);
+        assert_eq!(complaints(records), [""; 0]);
     }
 
     #[test]
