@@ -39,19 +39,16 @@ cluster_tests() {
 build() {
     check "release build" cargo build --release --locked
     check "build of the lab" cargo build --release --locked --package micronotifier-lab
-    check "build of the release before it" build_previous
-}
-
-# Builds what the rolling change begins with, where there is an earlier release.
-build_previous() {
+    # what the rolling change begins with; where there is none, nothing has passed
     local status=0
     tests/front/previous.sh || status=$?
-    ((status == 0 || status == NO_EARLIER_RELEASE))
+    ((status == NO_EARLIER_RELEASE)) || check "build of the release before it" test "$status" -eq 0
 }
 
 lab_tests() {
     { command -v redis-server && command -v redis-sentinel && command -v nginx; } >/dev/null || install_packages redis-server redis-sentinel nginx-light
     cargo build --release --locked --package micronotifier-lab
+    ulimit -Sn hard # most systems begin with 1024 descriptors: too few for its sockets
     "$target/release/micronotifier-lab" run gate --node "$MICRONOTIFIER_BIN" --out "$target/lab"
 }
 
@@ -81,7 +78,7 @@ front_tests() {
         0) ;;
         "$NO_EARLIER_RELEASE")
             echo "there is no earlier release: nothing was rolled"
-            pattern='test_three*.py'
+            pattern='test_[!r]*.py' # all but the rolling change
             ;;
         *) return "$status" ;;
     esac
