@@ -143,9 +143,11 @@ fn run_all(arguments: &RunArguments) -> Outcome<bool> {
 async fn interrupted() -> Outcome<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut hung_up = signal(SignalKind::hangup())?;
     tokio::select! {
         _ = terminated.recv() => {}
         _ = interrupted.recv() => {}
+        _ = hung_up.recv() => {}
     }
     Ok(())
 }
