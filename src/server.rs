@@ -36,7 +36,7 @@ const HAND_OVER: Duration = Duration::from_millis(500);
 const LAST_WORD: Duration = Duration::from_secs(2);
 /// How often the other nodes are told how many connections there are.
 const REPORT: Duration = Duration::from_secs(2);
-/// How often the end looks whether all sockets are gone.
+/// How often the end looks whether all sockets are gone, and how long it lets the accepting thread act.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Why a server did not start.
@@ -220,6 +220,8 @@ impl RunningServer {
     /// what waits for it and a Close 1001, and what is then still open is cut.
     pub async fn stop(self) {
         self.handle.pause().await;
+        // nobody tells when the accepting thread has let go; a listener that is shut before that is an error to it
+        tokio::time::sleep(LOOK).await;
         for door in &self.doors {
             // a paused listener still lets connections wait, which a proxy would take for a slow node
             if let Err(error) = SockRef::from(door).shutdown(Shutdown::Read) {
