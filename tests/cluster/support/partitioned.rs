@@ -108,6 +108,13 @@ impl RedisCluster {
         std::iter::repeat_with(|| unique(name)).find(is_there).unwrap()
     }
 
+    /// Returns a name that nobody has, of a channel in the same partition as another.
+    pub(crate) fn channel_beside(&self, channel: &str, app: TestApp, name: &str) -> String {
+        let slot = self.slot(app, channel);
+        let is_there = |name: &String| self.slot(app, name) == slot;
+        std::iter::repeat_with(|| unique(name)).find(is_there).unwrap()
+    }
+
     /// Returns the keys of a channel on each master.
     pub(crate) fn keys(&self, channel: &str) -> Vec<Vec<String>> {
         let of = |master: &Redis| master.command(&["KEYS", &format!("mn:*:{channel}")]);
