@@ -38,7 +38,7 @@ impl RedisCluster {
         for master in &cluster.masters[1..] {
             cluster.meet(master);
         }
-        cluster.wait_until_up(&cluster.masters.iter().collect::<Vec<_>>());
+        Self::wait_until_up(&cluster.masters.iter().collect::<Vec<_>>());
         cluster
     }
 
@@ -75,7 +75,7 @@ impl RedisCluster {
         let _: String = self.masters[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
     }
 
-    fn wait_until_up(&self, servers: &[&Redis]) {
+    fn wait_until_up(servers: &[&Redis]) {
         until("the cluster is up", || {
             servers.iter().all(|server| {
                 let info: String = server.command(&["CLUSTER", "INFO"]);
