@@ -127,8 +127,11 @@ fn trigger(node: &TestNode, channel: &str, name: &str) -> bool {
 }
 
 fn until_the_end(socket: &mut Socket) -> Vec<String> {
-    let name = |_| socket.event()["event"].as_str().unwrap().to_owned();
-    (0..).map(name).take_while(|name| name != "end").collect()
+    let next = || {
+        let name = socket.event()["event"].as_str().unwrap().to_owned();
+        (name != "end").then_some(name)
+    };
+    std::iter::from_fn(next).collect()
 }
 
 /// Checks what a subscriber has seen: what was taken once and each publisher's in its order; the rest once at most.

@@ -34,6 +34,8 @@ pub(super) struct Entering {
     admitted: Vec<Admitted>,
     /// A roster is asked for, or about to be.
     is_looking: bool,
+    /// That roster will not do: what came meanwhile was not mirrored.
+    is_vain: bool,
     /// Somebody is shown whom only an earlier sequence has told of, until then.
     settling: Option<SpawnHandle>,
 }
@@ -53,6 +55,11 @@ impl Entering {
     pub(super) fn seats(&self) -> impl Iterator<Item = Seat> {
         let admitted = self.admitted.iter().map(|admitted| &admitted.join);
         self.asked.values().chain(admitted).map(|join| join.seat)
+    }
+
+    /// Takes that nothing was mirrored until now: a roster that was asked for before will not do.
+    pub(super) fn begin_mirror(&mut self) {
+        self.is_vain = self.is_looking;
     }
 
     /// Takes out those that fit, with the numbers of their wishes.
@@ -286,6 +293,7 @@ impl ChannelActor {
             return self.look_after(AGAIN, ctx);
         };
         self.entering.is_looking = false;
+        let is_vain = std::mem::take(&mut self.entering.is_vain);
         if !mirror.has_reached(&roster.position) {
             let difference = mirror.replace(roster.position, roster.members);
             self.tell_difference(&difference);
@@ -297,7 +305,7 @@ impl ChannelActor {
         };
         // more may have come than the roster has, or the sequence may have begun anew once more
         let is_of_another = |entry: &Admitted| !mirror.is_of(&entry.position);
-        if !mirror.is_whole() || self.entering.admitted.iter().any(is_of_another) {
+        if is_vain || !mirror.is_whole() || self.entering.admitted.iter().any(is_of_another) {
             self.look(AGAIN, ctx);
         }
     }

@@ -48,6 +48,7 @@ impl ChannelActor {
         if self.watch.replace(Watch { user, watcher, told: None }).is_none() {
             // what an earlier watch has left is out of date
             self.presence = Presence::new(true);
+            self.entering.begin_mirror();
         }
         if self.joining.is_none() {
             self.look_at_user(ctx);

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
@@ -79,7 +79,7 @@ impl Link {
     ) -> Result<MultiplexedConnection, LinkError> {
         let opened = self.open_once(pushes).await;
         if opened.is_err() {
-            self.turn.fetch_add(1, Ordering::Relaxed);
+            self.ask_another_first();
         }
         opened
     }
@@ -107,12 +107,14 @@ impl Link {
         Ok(connection)
     }
 
-    /// Finds the master, for who opens connections of its own: how to reach and how to greet it.
+    /// Finds the master, for who opens connections of its own: how to reach and how to greet it. To be called
+    /// again when that was of no use: then another address is asked first.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub(crate) async fn locate(&self) -> Result<ConnectionInfo, LinkError> {
         let address = self.master().await?;
+        self.ask_another_first();
         let client = self.client(&address, self.greeting());
         let client = client.map_err(|error| judge(&address, &error))?;
         Ok(client.get_connection_info().clone())

@@ -22,10 +22,19 @@ impl Link {
             };
             match answer {
                 Ok(master) => return Ok(master),
-                Err(error) => last = error,
+                Err(error) => {
+                    // at once: whoever asks may give up before all have been asked
+                    self.ask_another_first();
+                    last = error;
+                }
             }
         }
         Err(last)
+    }
+
+    /// Has another address asked first from now on.
+    pub(super) fn ask_another_first(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
     }
 
     // --- Sentinel ---
@@ -104,11 +113,52 @@ fn master_of_slot(slots: Value, slot: usize) -> RedisResult<Option<(Option<Strin
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+    use std::net::TcpListener;
+    use std::time::Duration;
 
     use proptest::prelude::*;
+    use tokio::time::timeout;
 
     use super::*;
+    use crate::redis::{Partition, RedisOptions};
+
+    /// Makes a link to servers that take connections and never say a word.
+    fn silent(topology: Topology, servers: &[TcpListener]) -> Link {
+        let address = |server: &TcpListener| {
+            let at = server.local_addr().unwrap();
+            Address { host: at.ip().to_string(), port: at.port() }
+        };
+        let addresses: Vec<_> = servers.iter().map(address).collect();
+        let options = RedisOptions::single(address(&servers[0]));
+        Link::new(RedisOptions { addresses, topology, ..options }, Partition::WHOLE)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_waiting_for_silent_servers_comes_to_the_others_all_the_same() {
+        let servers = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let link = silent(Topology::Sentinel { master: "m".to_owned() }, &servers);
+        let patience = Duration::from_millis(1500);
+        for _ in 0..3 {
+            assert!(!matches!(timeout(patience, link.open(|_| Ok::<(), ()>(()))).await, Ok(Ok(_))));
+        }
+        servers[2].set_nonblocking(true).unwrap();
+        assert!(servers[2].accept().is_ok(), "the third was never asked");
+    }
+
+    #[tokio::test]
+    async fn another_one_is_asked_each_time_that_the_master_is_looked_for() {
+        let servers = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        // where nobody needs to be asked, who would be shows
+        let link = silent(Topology::Single, &servers);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            places.push(link.locate().await.unwrap().addr().to_string());
+        }
+        assert_ne!(places[0], places[1]);
+        assert_eq!(places[0], places[2]);
+    }
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())

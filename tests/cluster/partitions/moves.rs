@@ -155,13 +155,18 @@ fn while_a_slot_is_being_moved_its_triggers_are_refused_and_others_are_not() {
     here.trigger(MAIN, &channel, "e", "before");
     expect_event(&mut near, &channel, "before");
     expect_event(&mut far, &channel, "before");
+    let beside = cluster.channel_beside(&channel, MAIN, "beside");
+    let (mut newcomer, opened) = (there.connect(MAIN), watch(&there).connections.get());
     let half = cluster.begin_move(&channel, 0, 2);
+    newcomer.ask_subscribe(&json!({ "channel": beside }));
     for _ in 0..20 {
         assert_eq!(status(&here, &[&channel], "meanwhile"), 503);
         here.trigger(MAIN, &other, "e", "undisturbed");
         expect_event(&mut far, &other, "undisturbed");
     }
+    assert_eq!(watch(&there).connections.get(), opened, "who is there already hears on");
     half.finish();
+    newcomer.expect_subscribed(&beside);
     until("events are taken", || status(&here, &[&channel], "after") == 200);
     expect_event(&mut near, &channel, "after");
     expect_event(&mut far, &channel, "after");

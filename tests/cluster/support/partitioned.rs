@@ -38,7 +38,7 @@ impl RedisCluster {
         for master in &cluster.masters[1..] {
             cluster.meet(master);
         }
-        cluster.wait_until_up(&cluster.masters.iter().collect::<Vec<_>>());
+        Self::wait_until_up(&cluster.masters.iter().collect::<Vec<_>>());
         cluster
     }
 
@@ -75,7 +75,7 @@ impl RedisCluster {
         let _: String = self.masters[0].command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
     }
 
-    fn wait_until_up(&self, servers: &[&Redis]) {
+    fn wait_until_up(servers: &[&Redis]) {
         until("the cluster is up", || {
             servers.iter().all(|server| {
                 let info: String = server.command(&["CLUSTER", "INFO"]);
@@ -105,6 +105,13 @@ impl RedisCluster {
     /// Returns a name that nobody has, of a channel that the master of this number has at first.
     pub(crate) fn channel_on(&self, master: usize, app: TestApp, name: &str) -> String {
         let is_there = |name: &String| self.slot(app, name) * MASTERS / SLOTS == master;
+        std::iter::repeat_with(|| unique(name)).find(is_there).unwrap()
+    }
+
+    /// Returns a name that nobody has, of a channel in the same partition as another.
+    pub(crate) fn channel_beside(&self, channel: &str, app: TestApp, name: &str) -> String {
+        let slot = self.slot(app, channel);
+        let is_there = |name: &String| self.slot(app, name) == slot;
         std::iter::repeat_with(|| unique(name)).find(is_there).unwrap()
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Channels {
     by_topic: HashMap<String, Channel>,
     /// Topics to be subscribed to, in the order of the wishes.
     to_follow: VecDeque<String>,
+    /// Topics that are due to be subscribed to at the next look.
+    to_follow_later: Vec<String>,
     /// Topics that nobody wants any more, by the time at which that was said.
     to_end: VecDeque<(Instant, String)>,
     to_ask: VecDeque<(String, Question)>,
@@ -73,6 +75,7 @@ impl Channels {
             office,
             by_topic: HashMap::new(),
             to_follow: VecDeque::new(),
+            to_follow_later: Vec::new(),
             to_end: VecDeque::new(),
             to_ask: VecDeque::new(),
             to_compare: HashSet::new(),
@@ -114,6 +117,7 @@ impl Channels {
 
     /// Forgets what belonged to a connection; every channel that is wanted is due to be followed.
     pub(super) fn disconnected(&mut self) {
+        self.to_follow_later.clear();
         self.to_end.clear();
         self.to_ask.clear();
         self.to_compare.clear();
@@ -209,6 +213,7 @@ impl Channels {
     pub(super) fn look(&mut self, dirty: &HashSet<Vec<u8>>) {
         let dirty = dirty.iter().filter_map(|topic| std::str::from_utf8(topic).ok());
         self.to_compare.extend(dirty.map(str::to_owned));
+        self.to_follow.extend(self.to_follow_later.drain(..));
         let now = Instant::now();
         if now < self.next_comparison {
             return;
@@ -270,6 +275,11 @@ impl Channels {
             };
             self.carry_out(&topic, step, under_way);
         }
+    }
+
+    /// Takes that nobody can say yet where these channels stand.
+    pub(super) fn follow_later(&mut self, topics: Vec<String>) {
+        self.to_follow_later.extend(topics);
     }
 
     pub(super) fn unfollowed(&mut self, topics: &[String]) {

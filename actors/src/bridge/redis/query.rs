@@ -76,10 +76,14 @@ pub(super) struct PageText {
 /// What was answered.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Followed(Vec<Followed>),
+    /// What was found, and topics whose keys are on their way to another server: to be asked for again.
+    Followed(Vec<Followed>, Vec<String>),
     Unfollowed(Vec<String>),
     Compared(Vec<(String, Stands)>),
-    Page { topic: String, page: PageText },
+    Page {
+        topic: String,
+        page: PageText,
+    },
     Failed(RedisError),
 }
 
@@ -119,7 +123,12 @@ async fn follow(
     .await;
     subscribed?;
     let mut followed = Vec::with_capacity(wanted.len());
+    let mut later = Vec::new();
     for (wanted, value) in wanted.into_iter().zip(read?) {
+        if is_on_its_way(&value) {
+            later.push(wanted.topic);
+            continue;
+        }
         let Some((epoch, serial, envelope, left)) = ours::<Found>(value)? else {
             log::warn!(topic = wanted.topic; "redis has something else than ours of a channel: it is not followed");
             continue;
@@ -129,7 +138,7 @@ async fn follow(
         let (topic, stands) = (wanted.topic, stands(epoch, serial));
         followed.push(Followed { topic, stands, remembered: envelope.zip(left) });
     }
-    Ok(Answer::Followed(followed))
+    Ok(Answer::Followed(followed, later))
 }
 
 async fn unfollow(
@@ -183,6 +192,10 @@ async fn compare(
     let values: Vec<Value> = pipeline.ignore_errors().query_async(&mut connection).await?;
     let mut compared = Vec::with_capacity(values.len());
     for ((topic, _), value) in wanted.into_iter().zip(values) {
+        if is_on_its_way(&value) {
+            // it is compared again in a while
+            continue;
+        }
         if let Some((epoch, serial)) = ours::<Position>(value)? {
             compared.push((topic, stands(epoch, serial)));
         }
@@ -245,6 +258,12 @@ fn ours<T: FromRedisValue>(value: Value) -> RedisResult<Option<T>> {
         Value::ServerError(error) if is_about_keys(&error) => Ok(None),
         value => Ok(T::from_redis_value(value.extract_error()?).ok()),
     }
+}
+
+/// Tells whether some of the keys are with this server and some with the one that the partition is moved to.
+fn is_on_its_way(value: &Value) -> bool {
+    let kinds = [ServerErrorKind::Ask, ServerErrorKind::TryAgain].map(Some);
+    matches!(value, Value::ServerError(error) if kinds.contains(&error.kind()))
 }
 
 /// Tells whether a command or script stumbled over what a key holds.

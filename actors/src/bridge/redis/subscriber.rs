@@ -219,9 +219,10 @@ impl Subscriber {
             return Some(ended);
         }
         match answer {
-            Answer::Followed(followed) => {
+            Answer::Followed(followed, later) => {
                 line.is_changing = false;
                 self.channels.followed(followed, &self.under_way);
+                self.channels.follow_later(later);
             }
             Answer::Unfollowed(topics) => {
                 line.is_changing = false;

@@ -217,7 +217,7 @@ impl Ledger {
         }
     }
 
-    /// Takes that nobody knows what became of all that is under way.
+    /// Takes that nobody knows what became of all that is under way, or that the broker is still away.
     pub(super) fn lose_touch(&mut self) {
         self.restart(
             |row| {
@@ -225,6 +225,7 @@ impl Ledger {
             },
             |row| row.hear(Heard::Unknown),
         );
+        self.prune();
     }
 
     /// Starts anew under a name of which Redis knows nothing: all is to be said again.

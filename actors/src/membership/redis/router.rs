@@ -135,7 +135,7 @@ impl Handler<ListOccupied> for Router {
     type Result = ();
 
     fn handle(&mut self, list: ListOccupied, ctx: &mut Self::Context) {
-        let ListOccupied { app, prefix, users, answer } = list;
+        let ListOccupied { app, prefix, users, mut answer } = list;
         let listed = self.listed;
         let parts: Vec<_> = self
             .keepers
@@ -148,7 +148,11 @@ impl Handler<ListOccupied> for Router {
             })
             .collect();
         ctx.spawn(wrap_future(async move {
-            let parts = try_join_all(parts).await;
+            let parts = tokio::select! {
+                parts = try_join_all(parts) => parts,
+                // the keepers find out by it that nobody waits
+                () = answer.closed() => return,
+            };
             let all = parts.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>());
             let all = all.and_then(|all| {
                 if all.len() > listed { Err(MembershipError::TooMany) } else { Ok(all) }

@@ -93,6 +93,19 @@ fn wishes_that_come_and_go_while_nobody_listens_leave_nothing() {
 }
 
 #[test]
+fn what_comes_and_goes_while_the_broker_is_away_leaves_nothing_behind_the_next_try_to_reach_it() {
+    let mut ledger = Ledger::default();
+    ledger.count(key(0), 1);
+    for number in 1..100 {
+        ledger.count(key(number), 1);
+        ledger.vacate(&key(number));
+    }
+    ledger.lose_touch();
+    assert_eq!((ledger.due.len(), ledger.counts.len()), (1, 1));
+    assert_eq!(ledger.take(9), [(Slot::Count(key(0)), Saying::Count(1))]);
+}
+
+#[test]
 fn what_is_refused_is_said_again_later() {
     let mut ledger = Ledger::default();
     ledger.enter(enter(1, 1, 1, 2), Moment::default());
