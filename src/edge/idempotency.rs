@@ -2,7 +2,9 @@
 //!
 //! Keys belong to an application and live for [`LIFE`]. Only answers of success are remembered: what
 //! was refused may be tried again with its key. Where nobody knows whether a request was carried out, its key
-//! is kept, so that it is never carried out twice. A key that comes again with another request is refused (422).
+//! is kept, so that it is never carried out twice: it comes again only to a node that can find that out. A key that
+//! comes again with another request is refused (422). What is remembered here is this node's alone; what all nodes
+//! know of a key is in their broker (`Repeatable`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +13,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use hashbrown::HashMap;
+use micronotifier_actors::Repeatable;
 use micronotifier_actors::clock::Moment;
 use micronotifier_actors::protocol::AppId;
 use sha2::{Digest as _, Sha256};
@@ -61,6 +64,11 @@ impl Fingerprint {
         digest.update(body);
         Self(digest.finalize().into())
     }
+
+    /// Makes the request known by its key to all nodes.
+    pub(crate) fn repeatable(self, key: &str) -> Repeatable {
+        Repeatable { key: Sha256::digest(key).into(), request: self.0 }
+    }
 }
 
 /// What is known of a key when a request brings it.
@@ -72,8 +80,9 @@ pub enum Known {
     Running(Running),
     /// The answer.
     Answered(Bytes),
-    /// Nobody knows whether the request was carried out: it must not be, once more.
-    Unknown,
+    /// Nobody knows whether the request was carried out: try again only where that is found out, or tell the
+    /// ticket that it is still lost.
+    Unknown(Ticket),
     /// Another request came with this key.
     Different,
 }
@@ -137,15 +146,20 @@ impl Idempotency {
         let next_serial = inner.next_serial;
         let keys = inner.apps.entry(app.clone()).or_default();
         keys.forget_expired(now);
-        if let Some(entry) = keys.find(key) {
+        let (sender, receiver) = watch::channel(());
+        let ticket =
+            |serial| Ticket { store: Arc::clone(self), app: app.clone(), serial, _running: sender };
+        if let Some((serial, entry)) = keys.find(key) {
             return match &entry.outcome {
                 _ if entry.request != request => Known::Different,
                 Outcome::Answered(answer) => Known::Answered(answer.clone()),
-                Outcome::Unknown => Known::Unknown,
                 Outcome::Running(running) => Known::Running(Running(running.clone())),
+                Outcome::Unknown => {
+                    entry.outcome = Outcome::Running(receiver);
+                    Known::Unknown(ticket(serial))
+                }
             };
         }
-        let (sender, receiver) = watch::channel(());
         keys.insert(
             next_serial,
             Entry {
@@ -156,12 +170,7 @@ impl Idempotency {
             },
         );
         inner.next_serial += 1;
-        Known::New(Ticket {
-            store: Arc::clone(self),
-            app: app.clone(),
-            serial: next_serial,
-            _running: sender,
-        })
+        Known::New(ticket(next_serial))
     }
 
     /// Forgets what has expired, and returns how many keys are left.
@@ -239,8 +248,9 @@ impl Outcome {
 }
 
 impl Keys {
-    fn find(&self, key: &str) -> Option<&Entry> {
-        self.by_age.get(self.serials.get(key)?)
+    fn find(&mut self, key: &str) -> Option<(u64, &mut Entry)> {
+        let serial = *self.serials.get(key)?;
+        Some((serial, self.by_age.get_mut(&serial)?))
     }
 
     fn insert(&mut self, serial: u64, entry: Entry) {
@@ -321,11 +331,23 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_outcome_is_never_tried_again() {
+    fn an_unknown_outcome_stays_unknown_until_somebody_finds_it_out() {
         let store = Arc::default();
         let Known::New(ticket) = ask(&store, "k", "body", at(0)) else { panic!("the key is new") };
         ticket.lose();
-        assert!(matches!(ask(&store, "k", "body", at(119)), Known::Unknown));
+        assert!(matches!(ask(&store, "k", "other", at(1)), Known::Different));
+        for second in 1..3 {
+            match ask(&store, "k", "body", at(second)) {
+                Known::Unknown(ticket) => {
+                    assert!(matches!(ask(&store, "k", "body", at(second)), Known::Running(_)));
+                    ticket.lose();
+                }
+                other => panic!("it is lost: {other:?}"),
+            }
+        }
+        let Known::Unknown(ticket) = ask(&store, "k", "body", at(119)) else { panic!("lost") };
+        ticket.answer(Bytes::from_static(b"{}"));
+        assert!(matches!(ask(&store, "k", "body", at(119)), Known::Answered(_)));
         assert!(matches!(ask(&store, "k", "body", at(120)), Known::New(_)));
     }
 

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use super::backoff::Backoff;
 use super::office::Office;
 use super::topic::Epoch;
-use crate::bridge::BridgeError;
+use crate::bridge::{BridgeError, Once};
 use crate::door::Place;
 use crate::protocol::ChannelKey;
 use crate::redis::LinkError;
@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const TRIES: u8 = 8;
 /// How long the position of a silent channel is kept. After it a new epoch begins.
 const META: Duration = Duration::from_hours(1);
+/// How long the server knows what it published of a request that may come again.
+const REPEATS: Duration = Duration::from_mins(2);
 
 /// What goes out.
 pub(super) enum Outgoing {
@@ -53,6 +55,8 @@ pub(super) struct Event {
     pub(super) is_sequenced: bool,
     /// How long it is remembered as the channel's last; sequenced events only.
     pub(super) remember: Option<Duration>,
+    /// It is not sent where it was before; sequenced events only.
+    pub(super) once: Option<Once>,
     pub(super) done: Option<oneshot::Sender<Result<(), BridgeError>>>,
     /// How often it was sent, and the server said that it did not take it.
     pub(super) tries: u8,
@@ -192,9 +196,9 @@ impl Publisher {
             }
             return;
         };
-        let Err(error) = result else {
-            self.office.watch.taken.add(1);
-            return answer(event, Ok(()));
+        let error = match result {
+            Ok(told) => return self.office.confirm(event, &told),
+            Err(error) => error,
         };
         event.tries += 1;
         // over a connection that was given up for something else, later events may be out already
@@ -324,11 +328,14 @@ impl Office {
             command.arg(topic).arg(format!("::{}", event.envelope));
             return command;
         }
-        let keys = [
+        let mut keys = vec![
             self.keys.meta(&event.key),
             self.keys.history(&event.key),
             self.keys.cached(&event.key),
         ];
+        if let Some(Once { request, .. }) = &event.once {
+            keys.push(self.keys.repeats(&event.key, &request.key));
+        }
         let mut command = self.link.scripts().publish.call(&keys);
         command
             .arg(topic)
@@ -338,7 +345,23 @@ impl Office {
             .arg(millis(META))
             .arg(Epoch::fresh().as_str())
             .arg(event.remember.map_or(0, millis));
+        if let Some(Once { request, place }) = &event.once {
+            command.arg(&request.request[..]).arg(*place).arg(millis(REPEATS));
+        }
         command
+    }
+
+    /// Counts and answers what the server did with an event.
+    fn confirm(&self, event: Event, told: &Value) {
+        let (counter, result) = match told {
+            Value::SimpleString(word) if word == "REPEATED" => (&self.watch.repeated, Ok(())),
+            Value::SimpleString(word) if word == "DIFFERENT" => {
+                (&self.watch.refused, Err(BridgeError::Different))
+            }
+            _ => (&self.watch.taken, Ok(())),
+        };
+        counter.add(1);
+        answer(event, result);
     }
 }
 
