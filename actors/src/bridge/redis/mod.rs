@@ -9,6 +9,7 @@
 
 mod backoff;
 mod channels;
+mod command;
 mod inbox;
 mod office;
 mod position;
