@@ -19,6 +19,15 @@ pub struct Publication {
     pub except: Option<SocketId>,
 }
 
+/// Makes a request known when it comes again, to whichever node: what it publishes is then published once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeatable {
+    /// The digest of what names the request, within its application.
+    pub key: [u8; 32],
+    /// The digest of what it says.
+    pub request: [u8; 32],
+}
+
 /// What is known of a channel at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChannelFacts {
@@ -65,4 +74,7 @@ pub enum NodeError {
     /// The bridge to the other nodes did not take it; nothing was done.
     #[error("the other nodes cannot be reached")]
     Unreachable,
+    /// Another request had this one's key; of this one, nothing went to the channels of that one.
+    #[error("the key is that of another request")]
+    Different,
 }

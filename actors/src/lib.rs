@@ -54,7 +54,7 @@
 //!     let event = EventName::parse("headline", 200)?;
 //!     let data = r#"{"text":"hello"}"#.into();
 //!     let publication = Publication { channel: channel.clone(), event, data, except: None };
-//!     node.publish(&app, vec![publication]).await?;
+//!     node.publish(&app, vec![publication], None).await?;
 //!     let facts = node.describe(&app, channel).await?;
 //!     assert_eq!(facts.cached.ok_or("not cached")?.data, r#"{"text":"hello"}"#);
 //!     Ok(())
@@ -90,7 +90,7 @@ mod worker;
 pub use channel::Member;
 pub use desk::Desk;
 pub use door::Usage;
-pub use facts::{CachedEvent, ChannelFacts, Listed, NodeError, Publication};
+pub use facts::{CachedEvent, ChannelFacts, Listed, NodeError, Publication, Repeatable};
 pub use node::{Node, NodeHandle};
 pub use outbox::{Ending, Outbox, Wire};
 pub use seat::{Notice, Seat};

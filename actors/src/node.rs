@@ -11,14 +11,14 @@ use futures_util::future::{join, join_all};
 use tokio::sync::oneshot;
 
 use crate::bridge::watch::BridgeWatch;
-use crate::bridge::{BridgeError, BridgeHandle, BridgeSink, Relay, Relayed};
+use crate::bridge::{BridgeError, BridgeHandle, BridgeSink, Once, Relay, Relayed};
 use crate::channel::{Answer, Command, Route};
 use crate::config::{App, Apps, Delivery, NodeConfig};
 use crate::courier::Courier;
 use crate::desk::Desk;
 use crate::door::{Place, Usage};
 use crate::errand::Errand;
-use crate::facts::{ChannelFacts, Listed, NodeError, Publication};
+use crate::facts::{ChannelFacts, Listed, NodeError, Publication, Repeatable};
 use crate::limits::NodeLimits;
 use crate::membership::counters::Counters;
 use crate::membership::reach::Reach;
@@ -177,13 +177,20 @@ impl NodeHandle {
         self.shared.crew.elsewhere().of(app)
     }
 
-    /// Publishes events in their order: all of them or, on any error but [`NodeError::TimedOut`], none.
+    /// Publishes events in their order: all of them or, on any error but [`NodeError::TimedOut`] and
+    /// [`NodeError::Different`], none. Where this node [finds repeats](Self::finds_repeats), what was published of
+    /// a `repeatable` request within two minutes, by whichever node, is not published again.
     ///
     /// # Errors
     /// [`NodeError::Busy`] when a queue is full, [`NodeError::Stopped`] while shutting down,
     /// [`NodeError::Unreachable`] when the bridge took none of them, [`NodeError::TimedOut`] when it may
-    /// have taken some.
-    pub async fn publish(&self, app: &Arc<App>, events: Vec<Publication>) -> Result<(), NodeError> {
+    /// have taken some, [`NodeError::Different`] when another request had the key and a channel of this one.
+    pub async fn publish(
+        &self,
+        app: &Arc<App>,
+        events: Vec<Publication>,
+        repeatable: Option<Repeatable>,
+    ) -> Result<(), NodeError> {
         self.check_answering()?;
         let keyed = self.reserve(app, events)?;
         match self.shared.crew.bridge() {
@@ -193,8 +200,15 @@ impl NodeHandle {
                 }
                 Ok(())
             }
-            Some(bridge) => self.relay_all(bridge, app, keyed).await,
+            Some(bridge) => self.relay_all(bridge, app, keyed, repeatable).await,
         }
+    }
+
+    /// Tells whether [`Self::publish`] knows what it or another node has published of a repeatable request,
+    /// so that one may come again whose outcome nobody knows.
+    pub fn finds_repeats(&self, app: &App) -> bool {
+        let knows = self.shared.crew.bridge().is_some_and(|bridge| bridge.knows_repeats);
+        knows && app.delivery == Delivery::Ordered
     }
 
     /// As [`Self::publish`], and returns for each event what is known of its channel at that moment.
@@ -205,10 +219,11 @@ impl NodeHandle {
         &self,
         app: &Arc<App>,
         events: Vec<Publication>,
+        repeatable: Option<Repeatable>,
     ) -> Result<Vec<ChannelFacts>, NodeError> {
         if self.shared.crew.bridge().is_some() {
             let channels: Vec<_> = events.iter().map(|event| event.channel.clone()).collect();
-            self.publish(app, events).await?;
+            self.publish(app, events, repeatable).await?;
             let facts = join_all(channels.into_iter().map(|channel| self.describe(app, channel)));
             let facts: Result<_, _> = facts.await.into_iter().collect();
             // whatever went wrong, the events are out
@@ -348,7 +363,7 @@ impl NodeHandle {
         self.check_answering()?;
         let key = ChannelKey { app: app.id.clone(), channel };
         let place = self.shared.registries.reserve_command(&key)?;
-        self.relay(bridge, key, Relayed::Terminated, None, true, place).await
+        self.relay(bridge, Relay::new(key, Relayed::Terminated), place).await
     }
 
     /// Shuts the node: every connection is closed with `close`, and nothing is accepted any more. With other
@@ -402,15 +417,21 @@ impl NodeHandle {
         bridge: &BridgeHandle,
         app: &Arc<App>,
         keyed: Vec<(ChannelKey, Publication, Place)>,
+        repeatable: Option<Repeatable>,
     ) -> Result<(), NodeError> {
         let fast = app.delivery == Delivery::Fast;
+        let repeatable = repeatable.filter(|_| self.finds_repeats(app));
         let mut taken = Vec::with_capacity(keyed.len());
-        for (key, event, place) in keyed {
+        for (index, (key, event, place)) in keyed.into_iter().enumerate() {
             let caches = event.channel.kind().capabilities().caches;
             let remember = caches.then_some(app.limits.cache);
             let Publication { event: name, data, except, .. } = event.clone();
             let body = Relayed::Published { event: name, data, except };
-            taken.push(self.relay(bridge, key.clone(), body, remember, !fast, place.clone()));
+            let mut relay = Relay::new(key.clone(), body);
+            relay.remember = remember;
+            relay.to_self = !fast;
+            relay.once = repeatable.map(|request| Once { request, place: index });
+            taken.push(self.relay(bridge, relay, place.clone()));
             if fast {
                 self.publish_here(app, key, event, place, Answer::nobody());
             }
@@ -419,6 +440,8 @@ impl NodeHandle {
         let is_none = |answer: &Result<(), NodeError>| *answer == Err(NodeError::Unreachable);
         if taken.iter().all(Result::is_ok) {
             Ok(())
+        } else if taken.contains(&Err(NodeError::Different)) {
+            Err(NodeError::Different)
         } else if !fast && taken.iter().all(is_none) {
             Err(NodeError::Unreachable)
         } else {
@@ -430,21 +453,18 @@ impl NodeHandle {
     fn relay(
         &self,
         bridge: &BridgeHandle,
-        key: ChannelKey,
-        body: Relayed,
-        remember: Option<Duration>,
-        to_self: bool,
+        relay: Relay,
         place: Place,
     ) -> impl Future<Output = Result<(), NodeError>> {
         let (done, taken) = oneshot::channel();
-        let (done, place) = (Some(done), Some(place));
-        bridge.relay(Relay { key, body, remember, to_self, done, place });
+        bridge.relay(Relay { done: Some(done), place: Some(place), ..relay });
         async move {
             match self.wait(taken).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(BridgeError::Refused | BridgeError::Unreachable)) => {
                     Err(NodeError::Unreachable)
                 }
+                Ok(Err(BridgeError::Different)) => Err(NodeError::Different),
                 // a bridge that ends without an answer may have sent it
                 Ok(Err(BridgeError::TimedOut)) | Err(_) => Err(NodeError::TimedOut),
             }

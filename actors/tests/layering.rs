@@ -18,7 +18,10 @@ const ACTORS: Arrows = &[
     ("facts", &["protocol"]),
     ("metrics", &["protocol", "config"]),
     ("redis", &["protocol"]),
-    ("bridge", &["protocol", "door", "metrics", "channel::Member", "membership"]),
+    (
+        "bridge",
+        &["protocol", "door", "metrics", "channel::Member", "facts::Repeatable", "membership"],
+    ),
     (
         "bridge/redis",
         &["bridge", "protocol", "lifeline", "door", "metrics", "redis", "membership::Position"],

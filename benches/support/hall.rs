@@ -85,7 +85,7 @@ impl Stage {
             data: DATA.into(),
             except: None,
         };
-        self.node.publish(&self.app, vec![publication]).await.unwrap();
+        self.node.publish(&self.app, vec![publication], None).await.unwrap();
     }
 
     /// Returns the bytes of an event on the wire.

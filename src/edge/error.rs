@@ -58,10 +58,19 @@ pub enum ApiError {
     RateLimited(Refused),
     /// The node refused or did not answer.
     #[error(transparent)]
-    Node(#[from] NodeError),
+    Node(NodeError),
     /// Our fault.
     #[error("Internal error")]
     Internal,
+}
+
+impl From<NodeError> for ApiError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Different => Self::KeyReused,
+            other => Self::Node(other),
+        }
+    }
 }
 
 impl From<Refused> for ApiError {
@@ -98,9 +107,7 @@ impl ApiError {
             Self::Body(BodyError::Broken) | Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Node(
-                NodeError::Busy | NodeError::Stopped | NodeError::TimedOut | NodeError::Unreachable,
-            ) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Node(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! Keys belong to an application and live for [`LIFE`]. Only answers of success are remembered: what
 //! was refused may be tried again with its key. Where nobody knows whether a request was carried out, its key
-//! is kept, so that it is never carried out twice. A key that comes again with another request is refused (422).
+//! is kept, so that it is never carried out twice: it comes again only to a node that can find that out. A key that
+//! comes again with another request is refused (422). What is remembered here is this node's alone; what all nodes
+//! know of a key is in their broker (`Repeatable`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +13,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderMap;
 use bytes::Bytes;
 use hashbrown::HashMap;
+use micronotifier_actors::Repeatable;
 use micronotifier_actors::clock::Moment;
 use micronotifier_actors::protocol::AppId;
 use sha2::{Digest as _, Sha256};
@@ -61,6 +64,11 @@ impl Fingerprint {
         digest.update(body);
         Self(digest.finalize().into())
     }
+
+    /// Makes the request known by its key to all nodes.
+    pub(crate) fn repeatable(self, key: &str) -> Repeatable {
+        Repeatable { key: Sha256::digest(key).into(), request: self.0 }
+    }
 }
 
 /// What is known of a key when a request brings it.
@@ -72,8 +80,9 @@ pub enum Known {
     Running(Running),
     /// The answer.
     Answered(Bytes),
-    /// Nobody knows whether the request was carried out: it must not be, once more.
-    Unknown,
+    /// Nobody knows whether the request was carried out: try again only where that is found out, or tell the
+    /// ticket that it is still lost.
+    Unknown(Ticket),
     /// Another request came with this key.
     Different,
 }
@@ -137,15 +146,20 @@ impl Idempotency {
         let next_serial = inner.next_serial;
         let keys = inner.apps.entry(app.clone()).or_default();
         keys.forget_expired(now);
-        if let Some(entry) = keys.find(key) {
+        let (sender, receiver) = watch::channel(());
+        let ticket =
+            |serial| Ticket { store: Arc::clone(self), app: app.clone(), serial, _running: sender };
+        if let Some((serial, entry)) = keys.find(key) {
             return match &entry.outcome {
                 _ if entry.request != request => Known::Different,
                 Outcome::Answered(answer) => Known::Answered(answer.clone()),
-                Outcome::Unknown => Known::Unknown,
                 Outcome::Running(running) => Known::Running(Running(running.clone())),
+                Outcome::Unknown => {
+                    entry.outcome = Outcome::Running(receiver);
+                    Known::Unknown(ticket(serial))
+                }
             };
         }
-        let (sender, receiver) = watch::channel(());
         keys.insert(
             next_serial,
             Entry {
@@ -156,12 +170,7 @@ impl Idempotency {
             },
         );
         inner.next_serial += 1;
-        Known::New(Ticket {
-            store: Arc::clone(self),
-            app: app.clone(),
-            serial: next_serial,
-            _running: sender,
-        })
+        Known::New(ticket(next_serial))
     }
 
     /// Forgets what has expired, and returns how many keys are left.
@@ -239,8 +248,9 @@ impl Outcome {
 }
 
 impl Keys {
-    fn find(&self, key: &str) -> Option<&Entry> {
-        self.by_age.get(self.serials.get(key)?)
+    fn find(&mut self, key: &str) -> Option<(u64, &mut Entry)> {
+        let serial = *self.serials.get(key)?;
+        Some((serial, self.by_age.get_mut(&serial)?))
     }
 
     fn insert(&mut self, serial: u64, entry: Entry) {
@@ -282,115 +292,4 @@ impl Keys {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::panic, reason = "a test may stop")]
-
-    use actix_web::http::header::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    fn at(seconds: u64) -> Moment {
-        Moment::since_start(Duration::from_secs(seconds))
-    }
-
-    fn ask(store: &Arc<Idempotency>, key: &str, body: &str, now: Moment) -> Known {
-        let request = Fingerprint::of("events", body.as_bytes());
-        store.ask(&AppId::new("1"), &key.into(), request, now)
-    }
-
-    fn run(store: &Arc<Idempotency>, key: &str, answer: &'static str, now: Moment) {
-        match ask(store, key, "body", now) {
-            Known::New(ticket) => ticket.answer(Bytes::from_static(answer.as_bytes())),
-            other => panic!("{key} is known: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_same_answer_again_for_two_minutes() {
-        let store = Arc::default();
-        run(&store, "k", "{}", at(0));
-        assert!(
-            matches!(ask(&store, "k", "body", at(119)), Known::Answered(answer) if answer == "{}")
-        );
-        assert!(matches!(ask(&store, "k", "other", at(119)), Known::Different));
-        let other_app =
-            store.ask(&AppId::new("2"), &"k".into(), Fingerprint::of("events", b"body"), at(1));
-        assert!(matches!(other_app, Known::New(_)));
-        assert_eq!((store.keys(at(119)), store.keys(at(120))), (2, 1), "the other one is younger");
-        assert!(matches!(ask(&store, "k", "body", at(120)), Known::New(_)));
-    }
-
-    #[test]
-    fn an_unknown_outcome_is_never_tried_again() {
-        let store = Arc::default();
-        let Known::New(ticket) = ask(&store, "k", "body", at(0)) else { panic!("the key is new") };
-        ticket.lose();
-        assert!(matches!(ask(&store, "k", "body", at(119)), Known::Unknown));
-        assert!(matches!(ask(&store, "k", "body", at(120)), Known::New(_)));
-    }
-
-    #[test]
-    fn a_failure_frees_the_key() {
-        let store = Arc::default();
-        drop(ask(&store, "k", "body", at(0)));
-        assert!(matches!(ask(&store, "k", "other", at(0)), Known::New(_)));
-    }
-
-    #[actix_rt::test]
-    async fn a_duplicate_waits_for_the_first() {
-        let store = Arc::default();
-        let Known::New(ticket) = ask(&store, "k", "body", at(0)) else {
-            panic!("the first is new");
-        };
-        let Known::Running(running) = ask(&store, "k", "body", at(0)) else {
-            panic!("the first is running");
-        };
-        let first = actix_rt::spawn(async move { ticket.answer(Bytes::from_static(b"{}")) });
-        running.ended().await;
-        assert!(first.await.is_ok());
-        assert!(matches!(ask(&store, "k", "body", at(0)), Known::Answered(_)));
-    }
-
-    #[test]
-    fn the_oldest_keys_go_first() {
-        let store = Arc::default();
-        for index in 0..=MAX_KEYS {
-            run(&store, &index.to_string(), "{}", at(0));
-        }
-        assert!(matches!(ask(&store, "1", "body", at(0)), Known::Answered(_)));
-        assert!(matches!(ask(&store, "0", "body", at(0)), Known::New(_)));
-    }
-
-    #[test]
-    fn remembered_answers_are_bounded_in_bytes() {
-        let store: Arc<Idempotency> = Arc::default();
-        let large = Bytes::from(vec![b' '; MAX_ANSWER_BYTES / 2]);
-        for key in ["a", "b", "c"] {
-            if let Known::New(ticket) = ask(&store, key, "body", at(0)) {
-                ticket.answer(large.clone());
-            }
-        }
-        assert!(matches!(ask(&store, "c", "body", at(0)), Known::Answered(_)));
-        assert!(matches!(ask(&store, "a", "body", at(0)), Known::New(_)));
-    }
-
-    #[test]
-    fn keys_are_visible_ascii() {
-        let headers = |value: &[u8]| {
-            let mut headers = HeaderMap::new();
-            if let Ok(value) = HeaderValue::from_bytes(value) {
-                headers.append(HeaderName::from_static(HEADER), value);
-            }
-            headers
-        };
-        assert_eq!(key_of(&HeaderMap::new()), Ok(None));
-        assert_eq!(key_of(&headers(b"8e03978e")), Ok(Some("8e03978e".into())));
-        assert!(key_of(&headers(&[b'a'; 255])).is_ok());
-        for bad in [&b""[..], b"a b", "é".as_bytes(), &[b'a'; 256]] {
-            assert!(key_of(&headers(bad)).is_err());
-        }
-        let mut twice = headers(b"a");
-        twice.append(HeaderName::from_static(HEADER), HeaderValue::from_static("a"));
-        assert!(key_of(&twice).is_err());
-    }
-}
+mod tests;

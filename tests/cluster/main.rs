@@ -17,6 +17,7 @@ mod conformance;
 mod counts;
 mod delivery;
 mod hostile;
+mod idempotency;
 mod membership;
 mod order;
 mod outage;

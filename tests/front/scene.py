@@ -67,13 +67,13 @@ class Scene(unittest.IsolatedAsyncioTestCase):
             with contextlib.suppress(AssertionError):  # `faults` says what is missing
                 await until("the last events", lambda: has_heard_all(subscriber, self.publishers))
 
-    def check(self, may_be_twice=False):
+    def check(self):
         """Compares what was promised with what was heard; prints what it is about."""
         lives = sum(len(subscriber.lives) for subscriber in self.subscribers)
         heard = sum(len(n) for s in self.subscribers for life in s.lives for n in life.heard.values())
         answers = dict(sorted(statuses(self.publishers).items()))
         print(f"\n  {self.id()}: {self.promised()} promised, {heard} heard on {lives} sockets; answers {answers}")
-        self.assertEqual(faults(self.subscribers, self.publishers, may_be_twice), [])
+        self.assertEqual(faults(self.subscribers, self.publishers), [])
         self.assertEqual([subscriber.refusals for subscriber in self.subscribers if subscriber.refusals], [])
 
     def check_presence(self, present):

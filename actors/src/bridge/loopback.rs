@@ -42,6 +42,7 @@ impl Hub {
             follow: bridge.clone().recipient(),
             unfollow: bridge.recipient(),
             watch: Arc::new(BridgeWatch::unbreakable()),
+            knows_repeats: false,
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use self::watch::BridgeWatch;
 use crate::channel::Member;
 use crate::door::{Place, tell};
+use crate::facts::Repeatable;
 use crate::membership::{Counts, Position};
 use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
 
@@ -91,6 +92,15 @@ pub struct Remembered {
     pub expires_in: Duration,
 }
 
+/// Has an event be published once, however often its request comes, to whichever nodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Once {
+    /// The request.
+    pub request: Repeatable,
+    /// The event's place in the request.
+    pub place: usize,
+}
+
 // === Commands ===
 
 /// Sends something to every node that follows the channel.
@@ -105,6 +115,8 @@ pub struct Relay {
     pub remember: Option<Duration>,
     /// Whether this node is told too; a whisper is not.
     pub to_self: bool,
+    /// Nothing is sent where it was before; only to a bridge that [knows](BridgeHandle::knows_repeats) that.
+    pub once: Option<Once>,
     /// Told when the bridge has taken it for good, or could not.
     pub done: Option<oneshot::Sender<Result<(), BridgeError>>>,
     /// Free again when the bridge is done with it.
@@ -114,7 +126,7 @@ pub struct Relay {
 impl Relay {
     /// Builds a relay that nobody waits for, that is told to this node too, and that is not remembered.
     pub fn new(key: ChannelKey, body: Relayed) -> Self {
-        Self { key, body, remember: None, to_self: true, done: None, place: None }
+        Self { key, body, remember: None, to_self: true, once: None, done: None, place: None }
     }
 }
 
@@ -181,6 +193,9 @@ pub enum BridgeError {
     /// The broker did not answer: it may have been sent.
     #[error("the broker did not answer")]
     TimedOut,
+    /// It belongs to another request than the one that the broker knows by its key: nothing was sent.
+    #[error("the key is that of another request")]
+    Different,
 }
 
 /// The addresses of a bridge.
@@ -194,6 +209,8 @@ pub struct BridgeHandle {
     pub unfollow: Recipient<Unfollow>,
     /// Says whether it is whole, and what it has counted.
     pub watch: Arc<BridgeWatch>,
+    /// Whether it heeds [`Relay::once`].
+    pub knows_repeats: bool,
 }
 
 impl BridgeHandle {

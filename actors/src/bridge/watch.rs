@@ -15,6 +15,8 @@ pub struct BridgeWatch {
     pub connections: Counter,
     /// Events that the broker took.
     pub taken: Counter,
+    /// Events of repeated requests that it had taken before; they were not sent again.
+    pub repeated: Counter,
     /// Events that it did not take, or not in time.
     pub refused: Counter,
     /// Times that a channel's events were found to have a hole.
@@ -100,6 +102,7 @@ impl BridgeWatch {
             parts,
             connections: Counter::default(),
             taken: Counter::default(),
+            repeated: Counter::default(),
             refused: Counter::default(),
             holes: Counter::default(),
             repaired: Counter::default(),

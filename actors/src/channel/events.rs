@@ -36,6 +36,7 @@ impl ChannelActor {
                 body: Relayed::Whispered { event, data, user, socket: seat.socket },
                 remember: None,
                 to_self: false,
+                once: None,
                 done: None,
                 place,
             });

@@ -41,6 +41,12 @@ impl Keys {
         self.of('c', channel)
     }
 
+    /// What was published on a channel of a request that may come again: a hash of its digest `r` and the
+    /// places of its events.
+    pub(crate) fn repeats(&self, channel: &ChannelKey, request: &[u8; 32]) -> String {
+        self.plain(&format!("d:{}:{}", hex::encode(request), entry(channel)))
+    }
+
     /// The topic on which one node listens for its own probes.
     pub(crate) fn probe(&self, node: &str) -> String {
         self.plain(&format!("p:{node}"))
@@ -165,6 +171,7 @@ mod tests {
             let names = |key| [
                 keys.topic(key), keys.meta(key), keys.history(key), keys.counts(key),
                 keys.users(key), keys.infos(key), keys.rows(key), keys.cached(key),
+                keys.repeats(key, &[0; 32]), keys.repeats(key, &[1; 32]),
             ];
             for (index, name) in names(&one).iter().enumerate() {
                 for (other_index, other_name) in names(&other).iter().enumerate() {

@@ -6,7 +6,7 @@ use micronotifier_actors::bridge::watch::BridgeWatch;
 
 use super::exposition::{Counted, Exposition, Kind};
 
-const COUNTED: [Counted<BridgeWatch>; 8] = [
+const COUNTED: [Counted<BridgeWatch>; 9] = [
     (
         "micronotifier_bridge_connections_total",
         "Connections to the broker that were opened.",
@@ -15,6 +15,11 @@ const COUNTED: [Counted<BridgeWatch>; 8] = [
     ("micronotifier_bridge_events_taken_total", "Events that the broker took.", |watch| {
         watch.taken.get()
     }),
+    (
+        "micronotifier_bridge_events_repeated_total",
+        "Events of repeated requests that the broker had taken before.",
+        |watch| watch.repeated.get(),
+    ),
     (
         "micronotifier_bridge_events_refused_total",
         "Events that the broker did not take, or not in time.",

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use micronotifier_actors::NodeError;
 use micronotifier_actors::config::App;
 use micronotifier_actors::protocol::ChannelName;
+use micronotifier_actors::{NodeError, Repeatable};
 
 use super::publication::{Order, Wanted};
 use super::{Call, empty_object, to_json};
@@ -57,7 +57,7 @@ pub(crate) async fn publish(
 ) -> Result<Bytes, ApiError> {
     let Signed { app, body, .. } = signed;
     match idempotency::key_of(call.request.headers())? {
-        None => carry_out(call.state, &app, &body, form).await,
+        None => carry_out(call.state, &app, &body, form, None).await,
         Some(key) => once(call.state, &key, app, body, form).await,
     }
 }
@@ -80,14 +80,18 @@ async fn once(
             Known::New(ticket) => break ticket,
             Known::Running(running) => running.ended().await,
             Known::Answered(answer) => return Ok(answer),
-            Known::Unknown => return Err(ApiError::from(NodeError::TimedOut)),
+            Known::Unknown(ticket) if state.node.finds_repeats(&app) => break ticket,
+            Known::Unknown(ticket) => {
+                ticket.lose();
+                return Err(ApiError::from(NodeError::TimedOut));
+            }
             Known::Different => return Err(ApiError::KeyReused),
         }
     };
     // On its own, so that a client who hangs up and asks again still gets this answer.
-    let state = state.clone();
+    let (state, repeatable) = (state.clone(), request.repeatable(key));
     let work = actix_rt::spawn(async move {
-        let answer = carry_out(&state, &app, &body, form).await;
+        let answer = carry_out(&state, &app, &body, form, Some(repeatable)).await;
         match &answer {
             Ok(answer) => ticket.answer(answer.clone()),
             // the events may be out, and must not go out twice
@@ -104,6 +108,7 @@ async fn carry_out(
     app: &Arc<App>,
     body: &[u8],
     form: Form,
+    repeatable: Option<Repeatable>,
 ) -> Result<Bytes, ApiError> {
     let order = match form {
         Form::Single => Order::of_trigger(body, app)?,
@@ -119,13 +124,13 @@ async fn carry_out(
     let metrics = state.node.metrics().of(&app.id);
     let count = order.events.len() as u64;
     if order.wanted == Wanted::Nothing {
-        state.node.publish(app, order.events).await?;
+        state.node.publish(app, order.events, repeatable).await?;
         metrics.published.add(count);
         return Ok(empty_object());
     }
     let channels: Vec<ChannelName> =
         order.events.iter().map(|event| event.channel.clone()).collect();
-    let facts = state.node.publish_and_describe(app, order.events).await?;
+    let facts = state.node.publish_and_describe(app, order.events, repeatable).await?;
     metrics.published.add(count);
     to_json(&order.wanted.tell(app, channels, &facts))
 }

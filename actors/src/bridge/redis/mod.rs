@@ -9,6 +9,7 @@
 
 mod backoff;
 mod channels;
+mod command;
 mod inbox;
 mod office;
 mod position;
@@ -74,6 +75,7 @@ impl Ready {
             follow: bridge.clone().recipient(),
             unfollow: bridge.recipient(),
             watch: seen,
+            knows_repeats: true,
         }
     }
 }
@@ -130,7 +132,7 @@ impl RedisBridge {
     }
 
     fn relay(&self, relay: Relay) {
-        let Relay { key, body, remember, to_self, done, place } = relay;
+        let Relay { key, body, remember, to_self, once, done, place } = relay;
         let envelope = match self.wire.write(&key, &body, !to_self) {
             Ok(envelope) => envelope,
             Err(error) => {
@@ -145,7 +147,8 @@ impl RedisBridge {
         };
         let is_sequenced = to_self || remember.is_some();
         let publisher = &self.intakes.of(&key).publisher;
-        let event = Event { key, envelope, is_sequenced, remember, done, tries: 0, _place: place };
+        let event =
+            Event { key, envelope, is_sequenced, remember, once, done, tries: 0, _place: place };
         // it fails when the bridge is at its end, which `done` tells by being dropped
         publisher.send(Outgoing::Event(event)).unwrap_or_default();
     }

@@ -3,7 +3,8 @@
 //! At most [`IN_FLIGHT`] commands have no answer yet; what comes beyond waits for at most [`PATIENCE`],
 //! and so does everything while there is no connection. An event is never sent twice: a command without
 //! an answer may have been carried out. Only what the server said it did not do, for it had forgotten
-//! the scripts or the partition is another's now, is done again.
+//! the scripts or the partition is another's now, is done again. Whether an event whose request comes again
+//! was sent before, the server finds out ([`Once`]).
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -14,14 +15,14 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, PushInfo, PushKind, RedisResult, ServerErrorKind, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::backoff::Backoff;
+use super::command::{is_useless, verdict};
 use super::office::Office;
-use super::topic::Epoch;
-use crate::bridge::BridgeError;
+use crate::bridge::{BridgeError, Once};
 use crate::door::Place;
 use crate::protocol::ChannelKey;
 use crate::redis::LinkError;
@@ -32,8 +33,6 @@ const IN_FLIGHT: usize = 1024;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often an event is sent that the server says it did not take, for want of the scripts or the partition.
 const TRIES: u8 = 8;
-/// How long the position of a silent channel is kept. After it a new epoch begins.
-const META: Duration = Duration::from_hours(1);
 
 /// What goes out.
 pub(super) enum Outgoing {
@@ -53,6 +52,8 @@ pub(super) struct Event {
     pub(super) is_sequenced: bool,
     /// How long it is remembered as the channel's last; sequenced events only.
     pub(super) remember: Option<Duration>,
+    /// It is not sent where it was before; sequenced events only.
+    pub(super) once: Option<Once>,
     pub(super) done: Option<oneshot::Sender<Result<(), BridgeError>>>,
     /// How often it was sent, and the server said that it did not take it.
     pub(super) tries: u8,
@@ -68,7 +69,8 @@ struct Waiting {
 /// What was sent on the connection of that generation, and the answer.
 type Sent = (Work, u64, RedisResult<Value>);
 
-enum Work {
+/// What is sent.
+pub(super) enum Work {
     Event(Event),
     Probe { topic: String, text: String },
 }
@@ -192,9 +194,9 @@ impl Publisher {
             }
             return;
         };
-        let Err(error) = result else {
-            self.office.watch.taken.add(1);
-            return answer(event, Ok(()));
+        let error = match result {
+            Ok(told) => return self.office.confirm(event, &told),
+            Err(error) => error,
         };
         event.tries += 1;
         // over a connection that was given up for something else, later events may be out already
@@ -307,45 +309,6 @@ impl Publisher {
     }
 }
 
-impl Office {
-    /// Builds the command that sends something.
-    fn command(&self, what: &Work) -> Cmd {
-        let event = match what {
-            Work::Event(event) => event,
-            Work::Probe { topic, text } => {
-                let mut command = redis::cmd(self.partition.publish());
-                command.arg(topic).arg(text);
-                return command;
-            }
-        };
-        let topic = self.keys.topic(&event.key);
-        if !event.is_sequenced {
-            let mut command = redis::cmd(self.partition.publish());
-            command.arg(topic).arg(format!("::{}", event.envelope));
-            return command;
-        }
-        let keys = [
-            self.keys.meta(&event.key),
-            self.keys.history(&event.key),
-            self.keys.cached(&event.key),
-        ];
-        let mut command = self.link.scripts().publish.call(&keys);
-        command
-            .arg(topic)
-            .arg(&event.envelope)
-            .arg(self.repair_events)
-            .arg(millis(self.repair_wait))
-            .arg(millis(META))
-            .arg(Epoch::fresh().as_str())
-            .arg(event.remember.map_or(0, millis));
-        command
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
 async fn send(
     mut connection: MultiplexedConnection,
     generation: u64,
@@ -364,31 +327,9 @@ async fn opening(state: &mut State) -> Result<MultiplexedConnection, LinkError> 
     }
 }
 
-fn answer(event: Event, result: Result<(), BridgeError>) {
+pub(super) fn answer(event: Event, result: Result<(), BridgeError>) {
     if let Some(done) = event.done {
         // who has given up waiting was told so by the deadline
         done.send(result).unwrap_or_default();
     }
-}
-
-/// Tells what is known of an event that was not confirmed.
-fn verdict(error: &RedisError) -> BridgeError {
-    match error.kind() {
-        ErrorKind::Io | ErrorKind::Parse => BridgeError::TimedOut,
-        _ => BridgeError::Refused,
-    }
-}
-
-/// Tells whether this server will take no event, such as a master that has become a replica.
-fn is_useless(error: &RedisError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Server(
-            ServerErrorKind::ReadOnly
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::BusyLoading
-                | ServerErrorKind::Moved
-                | ServerErrorKind::ClusterDown
-        )
-    )
 }

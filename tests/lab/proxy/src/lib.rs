@@ -79,6 +79,12 @@ impl Proxy {
         self.plan.deafen(is_deaf);
     }
 
+    /// Loses everything that the server says from now on, or no more. What it is told reaches it. Connections that
+    /// lost an answer are of no use afterwards: [`Self::cut`] them.
+    pub fn mute(&self, is_mute: bool) {
+        self.plan.mute(is_mute);
+    }
+
     /// Holds everything that passes back for so long, in both directions.
     pub fn delay(&self, time: Duration) {
         self.plan.delay(time);
@@ -176,7 +182,9 @@ fn forward(mut from: TcpStream, mut to: &TcpStream, plan: &Plan) -> io::Result<(
         let taken = buffer.len() - rest.len();
         buffer.drain(..taken);
         plan.pass();
-        to.write_all(&kept)?;
+        if !plan.is_mute() {
+            to.write_all(&kept)?;
+        }
         kept.clear();
     }
 }

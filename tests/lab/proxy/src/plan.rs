@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     dropped: AtomicU64,
     /// Nothing of this node's own probes comes back.
     is_deaf: AtomicBool,
+    /// Nothing at all comes back.
+    is_mute: AtomicBool,
     delay_millis: AtomicU64,
     is_stalled: Mutex<bool>,
     mended: Condvar,
@@ -75,6 +77,14 @@ impl Plan {
 
     pub(crate) fn deafen(&self, is_deaf: bool) {
         self.is_deaf.store(is_deaf, Ordering::SeqCst);
+    }
+
+    pub(crate) fn mute(&self, is_mute: bool) {
+        self.is_mute.store(is_mute, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_mute(&self) -> bool {
+        self.is_mute.load(Ordering::SeqCst)
     }
 
     pub(crate) fn delay(&self, time: Duration) {
