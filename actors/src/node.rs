@@ -3,29 +3,29 @@
 //! The door keeps the bounds: an event or a command takes a [`Place`](crate::door::Place) here, or is
 //! answered [`NodeError::Busy`], and is never refused afterwards.
 
+mod publishing;
+mod questions;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::Actor as _;
-use futures_util::future::{join, join_all};
-use tokio::sync::oneshot;
 
 use crate::bridge::watch::BridgeWatch;
-use crate::bridge::{BridgeError, BridgeHandle, BridgeSink, Once, Relay, Relayed};
-use crate::channel::{Answer, Command, Route};
-use crate::config::{App, Apps, Delivery, NodeConfig};
+use crate::bridge::{BridgeHandle, BridgeSink};
+use crate::config::{Apps, NodeConfig};
 use crate::courier::Courier;
 use crate::desk::Desk;
-use crate::door::{Place, Usage};
+use crate::door::Usage;
 use crate::errand::Errand;
-use crate::facts::{ChannelFacts, Listed, NodeError, Publication, Repeatable};
+use crate::facts::NodeError;
 use crate::limits::NodeLimits;
 use crate::membership::counters::Counters;
 use crate::membership::reach::Reach;
-use crate::membership::{Counts, Described, MembershipError, MembershipHandle, MembershipSink};
+use crate::membership::{MembershipHandle, MembershipSink};
 use crate::metrics::Metrics;
-use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
-use crate::registry::{DescribeAll, Registry};
+use crate::protocol::AppId;
+use crate::registry::Registry;
 use crate::session::effect::Close;
 use crate::shared::Shared;
 use crate::users::Users;
@@ -177,195 +177,6 @@ impl NodeHandle {
         self.shared.crew.elsewhere().of(app)
     }
 
-    /// Publishes events in their order: all of them or, on any error but [`NodeError::TimedOut`] and
-    /// [`NodeError::Different`], none. Where this node [finds repeats](Self::finds_repeats), what was published of
-    /// a `repeatable` request within two minutes, by whichever node, is not published again.
-    ///
-    /// # Errors
-    /// [`NodeError::Busy`] when a queue is full, [`NodeError::Stopped`] while shutting down,
-    /// [`NodeError::Unreachable`] when the bridge took none of them, [`NodeError::TimedOut`] when it may
-    /// have taken some, [`NodeError::Different`] when another request had the key and a channel of this one.
-    pub async fn publish(
-        &self,
-        app: &Arc<App>,
-        events: Vec<Publication>,
-        repeatable: Option<Repeatable>,
-    ) -> Result<(), NodeError> {
-        self.check_answering()?;
-        let keyed = self.reserve(app, events)?;
-        match self.shared.crew.bridge() {
-            None => {
-                for (key, event, place) in keyed {
-                    self.publish_here(app, key, event, place, Answer::nobody());
-                }
-                Ok(())
-            }
-            Some(bridge) => self.relay_all(bridge, app, keyed, repeatable).await,
-        }
-    }
-
-    /// Tells whether [`Self::publish`] knows what it or another node has published of a repeatable request,
-    /// so that one may come again whose outcome nobody knows.
-    pub fn finds_repeats(&self, app: &App) -> bool {
-        let knows = self.shared.crew.bridge().is_some_and(|bridge| bridge.knows_repeats);
-        knows && app.delivery == Delivery::Ordered
-    }
-
-    /// As [`Self::publish`], and returns for each event what is known of its channel at that moment.
-    ///
-    /// # Errors
-    /// As [`Self::publish`], and [`NodeError::TimedOut`].
-    pub async fn publish_and_describe(
-        &self,
-        app: &Arc<App>,
-        events: Vec<Publication>,
-        repeatable: Option<Repeatable>,
-    ) -> Result<Vec<ChannelFacts>, NodeError> {
-        if self.shared.crew.bridge().is_some() {
-            let channels: Vec<_> = events.iter().map(|event| event.channel.clone()).collect();
-            self.publish(app, events, repeatable).await?;
-            let facts = join_all(channels.into_iter().map(|channel| self.describe(app, channel)));
-            let facts: Result<_, _> = facts.await.into_iter().collect();
-            // whatever went wrong, the events are out
-            return facts.map_err(|_| NodeError::TimedOut);
-        }
-        self.check_answering()?;
-        let mut waiting = Vec::with_capacity(events.len());
-        for (key, event, place) in self.reserve(app, events)? {
-            let (facts, answer) = Answer::expected();
-            waiting.push(answer);
-            self.publish_here(app, key, event, place, facts);
-        }
-        join_all(waiting.into_iter().map(|answer| self.wait(answer))).await.into_iter().collect()
-    }
-
-    /// Returns what is known of a channel over all nodes; of an unknown one, the default.
-    ///
-    /// # Errors
-    /// [`NodeError`] when the registry cannot be asked.
-    pub async fn describe(
-        &self,
-        app: &Arc<App>,
-        channel: ChannelName,
-    ) -> Result<ChannelFacts, NodeError> {
-        let key = ChannelKey { app: app.id.clone(), channel: channel.clone() };
-        let (facts, answer) = Answer::expected();
-        let _place = self.ask(app, channel, Command::Describe(facts))?;
-        let (facts, all) = join(self.wait(answer), self.everywhere(|all| all.describe(key))).await;
-        let facts = facts?;
-        Ok(match all {
-            None => facts,
-            Some(Err(_)) => ChannelFacts { partial: true, ..facts },
-            Some(Ok(Described { counts, cached })) => {
-                // the newest subscriptions of this node may still be on their way
-                let subscriptions = counts.subscriptions.max(facts.subscriptions);
-                ChannelFacts { subscriptions, users: counts.users, cached, partial: false }
-            }
-        })
-    }
-
-    /// Returns the occupied, listed channels of all nodes whose names start with `prefix`; how many
-    /// users they have, too, if `users`.
-    ///
-    /// # Errors
-    /// [`NodeError`] when the registry cannot be asked.
-    pub async fn channels(
-        &self,
-        app: &Arc<App>,
-        prefix: &str,
-        users: bool,
-    ) -> Result<Listed<(ChannelName, ChannelFacts)>, NodeError> {
-        self.check_answering()?;
-        let _place = self.shared.registries.reserve_command(&app.id)?;
-        let listed = self.everywhere(|all| all.occupied(app.id.clone(), prefix, users)).await;
-        let Some(Ok(channels)) = listed else {
-            let items = self.channels_here(app, prefix).await?;
-            return Ok(Listed { items, partial: listed.is_some() });
-        };
-        let is_listed = |channel: &ChannelName| channel.kind().capabilities().listed;
-        let channels = channels.into_iter().filter(|(channel, _)| is_listed(channel));
-        let facts = |(channel, counts): (ChannelName, Counts)| {
-            let Counts { subscriptions, users, .. } = counts;
-            (channel, ChannelFacts { subscriptions, users, ..ChannelFacts::default() })
-        };
-        Ok(Listed { items: channels.map(facts).collect(), partial: false })
-    }
-
-    async fn channels_here(
-        &self,
-        app: &Arc<App>,
-        prefix: &str,
-    ) -> Result<Vec<(ChannelName, ChannelFacts)>, NodeError> {
-        let shards = self.shared.registries.ask_all(|| {
-            let (answer, waiting) = Answer::expected();
-            (DescribeAll { app: app.id.clone(), prefix: prefix.to_owned(), answer }, waiting)
-        })?;
-        let mut channels = Vec::new();
-        for (_place, answer) in shards {
-            for (channel, facts) in self.wait(answer).await? {
-                // a channel that ends meanwhile is not occupied
-                let facts = self.wait(facts).await.unwrap_or_default();
-                if facts.subscriptions > 0 {
-                    channels.push((channel, facts));
-                }
-            }
-        }
-        Ok(channels)
-    }
-
-    /// Returns the users of a presence channel on all nodes.
-    ///
-    /// # Errors
-    /// [`NodeError`] when the registry cannot be asked.
-    pub async fn members(
-        &self,
-        app: &Arc<App>,
-        channel: ChannelName,
-    ) -> Result<Listed<UserId>, NodeError> {
-        let key = ChannelKey { app: app.id.clone(), channel: channel.clone() };
-        self.check_answering()?;
-        let place = self.shared.registries.reserve_command(&key)?;
-        let roster = self.everywhere(|all| all.members(key)).await;
-        drop(place);
-        if let Some(Ok(roster)) = roster {
-            let items = roster.members.into_iter().map(|member| member.user).collect();
-            return Ok(Listed { items, partial: false });
-        }
-        let (members, answer) = Answer::expected();
-        let _place = self.ask(app, channel, Command::ListMembers(members))?;
-        let items = self.wait(answer).await?;
-        Ok(Listed { items, partial: roster.is_some() })
-    }
-
-    /// Asks the membership; `None` for a node alone. Who asks holds a place.
-    async fn everywhere<'s, T, F>(
-        &'s self,
-        question: impl FnOnce(&'s MembershipHandle) -> F,
-    ) -> Option<Result<T, MembershipError>>
-    where
-        F: Future<Output = Result<T, MembershipError>>,
-    {
-        let membership = self.shared.crew.membership()?;
-        let answer = tokio::time::timeout(self.shared.limits.ask, question(membership)).await;
-        Some(answer.unwrap_or(Err(MembershipError::Unreachable)))
-    }
-
-    /// Closes every connection that is signed in as `user`.
-    ///
-    /// # Errors
-    /// [`NodeError`] when the registry cannot be told.
-    pub async fn terminate(&self, app: &Arc<App>, user: UserId) -> Result<(), NodeError> {
-        let channel = ChannelName::of_user(&user);
-        let Some(bridge) = self.shared.crew.bridge() else {
-            self.ask(app, channel, Command::Terminate)?;
-            return Ok(());
-        };
-        self.check_answering()?;
-        let key = ChannelKey { app: app.id.clone(), channel };
-        let place = self.shared.registries.reserve_command(&key)?;
-        self.relay(bridge, Relay::new(key, Relayed::Terminated), place).await
-    }
-
     /// Shuts the node: every connection is closed with `close`, and nothing is accepted any more. With other
     /// nodes beside it, it goes on publishing for them and answering questions about all of them.
     pub fn shut(&self, close: Close) {
@@ -382,114 +193,5 @@ impl NodeHandle {
             return Ok(());
         }
         self.shared.check_serving()
-    }
-
-    /// Takes a place for each event, or for none.
-    fn reserve(
-        &self,
-        app: &Arc<App>,
-        events: Vec<Publication>,
-    ) -> Result<Vec<(ChannelKey, Publication, Place)>, NodeError> {
-        let reserve = |event: Publication| {
-            let key = ChannelKey { app: app.id.clone(), channel: event.channel.clone() };
-            let place = self.shared.registries.reserve_event(&key)?;
-            Ok((key, event, place))
-        };
-        events.into_iter().map(reserve).collect()
-    }
-
-    fn publish_here(
-        &self,
-        app: &Arc<App>,
-        key: ChannelKey,
-        event: Publication,
-        place: Place,
-        facts: Answer<ChannelFacts>,
-    ) {
-        let command = Command::Publish { event, place: Some(place), facts };
-        self.shared.registries.route(Route { key, app: Arc::clone(app), command });
-    }
-
-    /// Hands events to the bridge and waits until it has taken them. In fast delivery this node's own
-    /// subscribers do not wait for that.
-    async fn relay_all(
-        &self,
-        bridge: &BridgeHandle,
-        app: &Arc<App>,
-        keyed: Vec<(ChannelKey, Publication, Place)>,
-        repeatable: Option<Repeatable>,
-    ) -> Result<(), NodeError> {
-        let fast = app.delivery == Delivery::Fast;
-        let repeatable = repeatable.filter(|_| self.finds_repeats(app));
-        let mut taken = Vec::with_capacity(keyed.len());
-        for (index, (key, event, place)) in keyed.into_iter().enumerate() {
-            let caches = event.channel.kind().capabilities().caches;
-            let remember = caches.then_some(app.limits.cache);
-            let Publication { event: name, data, except, .. } = event.clone();
-            let body = Relayed::Published { event: name, data, except };
-            let mut relay = Relay::new(key.clone(), body);
-            relay.remember = remember;
-            relay.to_self = !fast;
-            relay.once = repeatable.map(|request| Once { request, place: index });
-            taken.push(self.relay(bridge, relay, place.clone()));
-            if fast {
-                self.publish_here(app, key, event, place, Answer::nobody());
-            }
-        }
-        let taken = join_all(taken).await;
-        let is_none = |answer: &Result<(), NodeError>| *answer == Err(NodeError::Unreachable);
-        if taken.iter().all(Result::is_ok) {
-            Ok(())
-        } else if taken.contains(&Err(NodeError::Different)) {
-            Err(NodeError::Different)
-        } else if !fast && taken.iter().all(is_none) {
-            Err(NodeError::Unreachable)
-        } else {
-            Err(NodeError::TimedOut)
-        }
-    }
-
-    /// Hands something to the bridge at once; the answer says whether it was taken.
-    fn relay(
-        &self,
-        bridge: &BridgeHandle,
-        relay: Relay,
-        place: Place,
-    ) -> impl Future<Output = Result<(), NodeError>> {
-        let (done, taken) = oneshot::channel();
-        bridge.relay(Relay { done: Some(done), place: Some(place), ..relay });
-        async move {
-            match self.wait(taken).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(BridgeError::Refused | BridgeError::Unreachable)) => {
-                    Err(NodeError::Unreachable)
-                }
-                Ok(Err(BridgeError::Different)) => Err(NodeError::Different),
-                // a bridge that ends without an answer may have sent it
-                Ok(Err(BridgeError::TimedOut)) | Err(_) => Err(NodeError::TimedOut),
-            }
-        }
-    }
-
-    /// Sends a question to a channel. The place is to be kept until the answer is there.
-    fn ask(
-        &self,
-        app: &Arc<App>,
-        channel: ChannelName,
-        command: Command,
-    ) -> Result<Place, NodeError> {
-        self.check_answering()?;
-        let key = ChannelKey { app: app.id.clone(), channel };
-        let place = self.shared.registries.reserve_command(&key)?;
-        self.shared.registries.route(Route { key, app: Arc::clone(app), command });
-        Ok(place)
-    }
-
-    async fn wait<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, NodeError> {
-        match tokio::time::timeout(self.shared.limits.ask, answer).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(NodeError::Stopped),
-            Err(_) => Err(NodeError::TimedOut),
-        }
     }
 }

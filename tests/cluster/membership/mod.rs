@@ -3,6 +3,7 @@
 mod faults;
 mod model;
 mod node;
+mod outages;
 mod questions;
 mod rows;
 mod server;
