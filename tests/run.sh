@@ -24,7 +24,7 @@ lints() {
     check formatting cargo fmt --all --check || broken=1
     check clippy cargo clippy --workspace --all-targets --locked -- -D warnings || broken=1
     # a target that runs by its name alone is not among all targets, and not looked at beside them
-    check "clippy of tests/cluster" cargo clippy --test cluster --locked -- -D warnings || broken=1
+    check "clippy of tests/cluster" cargo clippy --workspace --test cluster --locked -- -D warnings || broken=1
     check documentation env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || broken=1
     return "$broken"
 }
@@ -33,7 +33,7 @@ cargo_tests() { cargo test --workspace --locked --no-fail-fast; }
 
 cluster_tests() {
     { command -v redis-server && command -v redis-sentinel; } >/dev/null || install_packages redis-server redis-sentinel
-    cargo test --locked --test cluster
+    cargo test --workspace --locked --test cluster
 }
 
 build() {
