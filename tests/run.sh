@@ -33,7 +33,8 @@ cargo_tests() { cargo test --workspace --locked --no-fail-fast; }
 
 cluster_tests() {
     { command -v redis-server && command -v redis-sentinel; } >/dev/null || install_packages redis-server redis-sentinel
-    cargo test --workspace --locked --test cluster
+    # they wait more than they work: for Redis, leases and repairs
+    cargo test --workspace --locked --test cluster -- --test-threads=4
 }
 
 build() {
