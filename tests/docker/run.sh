@@ -169,7 +169,8 @@ behind() {
     check "GET /up through the narrow one" wait_for healthy "$narrow"
 
     client() { MICRONOTIFIER_SECRET=$secret "$node_bin" "$1" --url "http://127.0.0.1:$front" --app 1 --app-key "$KEY" "${@:2}"; }
-    client listen "$channel" >"$work/heard" 2>&1 &
+    # not by the function, whose shell would be killed in the place of the program
+    MICRONOTIFIER_SECRET=$secret "$node_bin" listen --url "http://127.0.0.1:$front" --app 1 --app-key "$KEY" "$channel" >"$work/heard" 2>&1 &
     listener=$!
     pids+=("$listener")
     check "listen subscribes to a private channel through $proxy" wait_for grep --quiet '^subscribed' "$work/heard"
@@ -189,6 +190,8 @@ behind() {
     check "$proxy refuses an address too many handshakes with 503" matches "$(printf '%s\n' "${answers[@]}" | grep --count "^503 $proxy")" "[1-9]*"
     check "the first ones it lets through" matches "${answers[0]}" '101 *"code":4001*'
     check "$proxy writes down the API request" grep --quiet '"method":"POST","path":"[\]*/apps[\]*/1[\]*/events","status":200' "$work/$proxy-$front/access.log"
+    kill "$listener"
+    unset 'pids[-1]'
 }
 behind nginx "$nginx" "$narrow_nginx"
 check "nginx asks one node about a socket that is refused, not all of them" grep --quiet '"path":"/app/.*"status":503,.*"node":"503"}' "$work/nginx-$nginx/access.log"
@@ -207,6 +210,7 @@ start_nginx "$hasty_nginx" 200 's|proxy_read_timeout 300s|proxy_read_timeout 1s|
 start_nginx "$deaf_nginx" 200 '/proxy_set_header Upgrade/d'
 check "GET /up through the hasty nginx" wait_for healthy "$hasty_nginx"
 check "GET /up through the deaf nginx" wait_for healthy "$deaf_nginx"
+check "the connections of this address are gone" wait_for "$node_bin" doctor "http://127.0.0.1:$nginx" --app-key "$KEY" --quick
 check "doctor finds the way through nginx well" doctor "$nginx" 0 '^OK +silence +after [34] s without a word the server asks'
 check "doctor finds the way through haproxy well" doctor "$haproxy" 0 '^OK +silence +after [34] s without a word the server asks'
 check "doctor finds an nginx that waits too short a time" doctor "$hasty_nginx" 1 '^FIX +silence +cut after [12] s .* for 4 s .*proxy_read_timeout'

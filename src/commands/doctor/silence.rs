@@ -32,13 +32,13 @@ pub(super) async fn bear(talk: &mut Talk) -> Finding<()> {
     match speak(talk, is_asked).await {
         Ok(()) => {
             let who = if is_asked { "the server asks for a sign of life, and" } else { "it" };
-            let seconds = silent.as_secs();
+            let seconds = whole(silent);
             Finding::well(format!("after {seconds} s without a word {who} answers one"), ())
         }
         Err(NoAnswer::Lost(lost)) => Finding::stop(lost_in(&lost, silent, promised)),
         Err(NoAnswer::Silent) => Finding::stop(format!(
             "after {} s without a word nothing passes any more, and neither side is told: something on the way (a NAT, a firewall) forgot the connection; raise its idle timeout over {} s, or set the node's activity-timeout below it",
-            silent.as_secs(),
+            whole(silent),
             promised.as_secs(),
         )),
     }
@@ -53,7 +53,7 @@ async fn speak(talk: &mut Talk, is_asked: bool) -> Result<(), NoAnswer> {
 }
 
 fn lost_in(lost: &Lost, after: Duration, promised: Duration) -> String {
-    let (after, promised) = (after.as_secs(), promised.as_secs());
+    let (after, promised) = (whole(after), promised.as_secs());
     if let Some(code) = lost.code {
         return format!(
             "after {after} s the server itself closed the connection with {code} ({}): ask its log",
@@ -68,4 +68,9 @@ fn lost_in(lost: &Lost, after: Duration, promised: Duration) -> String {
     format!(
         "cut after {after} s without a word, where the server lets clients be silent for {promised} s (its activity-timeout): raise the timeout of the proxy over that, with room for pong-timeout (nginx: proxy_read_timeout and proxy_send_timeout; haproxy: timeout tunnel; a load balancer: idle timeout){or_lower}"
     )
+}
+
+/// Returns the nearest number of seconds: a timeout of a minute cuts a little before it.
+fn whole(time: Duration) -> u64 {
+    time.saturating_add(Duration::from_millis(500)).as_secs()
 }
