@@ -9,9 +9,9 @@ use super::Secret;
 /// Arguments of `doctor`.
 #[derive(Debug, Clone, Args)]
 pub struct Doctor {
-    /// Address that clients are given, its path prefix included; the configuration's by default.
+    /// Address that clients are given, like https://push.example.com, its path prefix included; the configuration's by default.
     pub url: Option<String>,
-    /// Application by id or name; the configuration's first where there is no URL, or a file.
+    /// Application by id or name; the configuration's first where a file is named or no URL is given.
     #[arg(long, value_name = "ID")]
     pub app: Option<String>,
     /// Key of an application that the configuration does not have.

@@ -1,16 +1,17 @@
 //! `doctor`, against whole nodes, against what is no node, and where nobody is.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use micronotifier::config::TlsFiles;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use tokio_tungstenite::tungstenite::{Message, accept};
+use serde_json::Value;
+use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
 use crate::node::Node;
-use crate::{ESTABLISHED, Scratch, close, greet, listener, program, run};
+use crate::{ESTABLISHED, Scratch, close, listener, program, run};
 
 const KEY: &str = "1234567890";
 const SECRET: &str = "abcdefghij";
@@ -97,7 +98,7 @@ fn a_sound_node_is_well_at_every_step() {
     let out = String::from_utf8(output.stdout).unwrap();
     let said = Said { code: output.status.code().unwrap(), out };
     assert_eq!(said.code, 0, "{said:?}");
-    said.tells("OK", "name", "127.0.0.1")
+    said.tells("OK", "name", "no name to look up")
         .tells("OK", "TCP", "answers in")
         .tells("-", "TLS", "not used")
         .tells("OK", "upgrade", "activity_timeout is 1 s")
@@ -247,19 +248,12 @@ fn a_connection_that_is_cut_in_silence_is_not_one_that_the_server_closes() {
     let (listener, address) = listener();
     let server = thread::spawn(move || {
         for is_cut in [true, false] {
-            drop(listener.accept().unwrap());
-            let (mut socket, subscription) = greet(listener.accept().unwrap().0);
-            let channel = subscription["data"]["channel"].as_str().unwrap();
-            let taken = format!(
-                r#"{{"event":"pusher_internal:subscription_succeeded","channel":"{channel}","data":"{{}}"}}"#
-            );
-            socket.send(Message::text(taken)).unwrap();
+            let socket = let_in(&listener, 120);
             if !is_cut {
                 close(socket, 4200, "restarting");
             }
         }
     });
-    assert!(ESTABLISHED.contains("120"));
     let url = format!("http://{address}");
     let said = Said::of(&url, &["--app-key", KEY]);
     said.tells("FIX", "silence", "lets clients be silent for 120 s").only("silence");
@@ -267,5 +261,56 @@ fn a_connection_that_is_cut_in_silence_is_not_one_that_the_server_closes() {
     let said = Said::of(&url, &["--app-key", KEY]);
     said.tells("FIX", "silence", "the server itself closed the connection with 4200 (restarting)");
     said.only("silence");
+    server.join().unwrap();
+}
+
+/// Greets a client of `doctor` that only knocked before, and takes its subscription.
+fn let_in(listener: &TcpListener, activity_seconds: u64) -> WebSocket<TcpStream> {
+    drop(listener.accept().unwrap());
+    let mut socket = accept(listener.accept().unwrap().0).unwrap();
+    let greeting = ESTABLISHED.replace(":120}", &format!(":{activity_seconds}}}"));
+    socket.send(Message::text(greeting)).unwrap();
+    let text = socket.read().unwrap().into_text().unwrap();
+    let subscription: Value = serde_json::from_str(&text).unwrap();
+    let channel = subscription["data"]["channel"].as_str().unwrap();
+    let taken = format!(
+        r#"{{"event":"pusher_internal:subscription_succeeded","channel":"{channel}","data":"{{}}"}}"#
+    );
+    socket.send(Message::text(taken)).unwrap();
+    socket
+}
+
+#[test]
+fn a_connection_that_something_forgot_is_not_one_that_was_cut() {
+    let (listener, address) = listener();
+    let server = thread::spawn(move || {
+        let mut socket = let_in(&listener, 1);
+        // takes what comes and answers nothing, as if nothing came
+        while socket.read().is_ok() {}
+    });
+    let said = Said::of(&format!("http://{address}"), &["--app-key", KEY]);
+    said.tells("FIX", "silence", "nothing passes any more").only("silence");
+    server.join().unwrap();
+}
+
+#[test]
+fn an_event_that_the_api_takes_and_nobody_delivers_is_missed() {
+    let (listener, address) = listener();
+    let server = thread::spawn(move || {
+        let socket = let_in(&listener, 120);
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            let mut part = [0; 4096];
+            let count = stream.read(&mut part).unwrap();
+            request.extend_from_slice(&part[..count]);
+        }
+        assert!(request.starts_with(b"POST /apps/1/events?auth_key="), "{request:?}");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+        (stream, socket)
+    });
+    let url = format!("http://{address}");
+    let said = Said::of(&url, &["--app", "1", "--app-key", KEY, "--secret", SECRET, "--quick"]);
+    said.tells("FIX", "trigger", "do not share a Redis").only("trigger");
     server.join().unwrap();
 }

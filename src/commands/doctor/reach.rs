@@ -1,7 +1,7 @@
 //! Finds the addresses of a name and knocks at each.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
@@ -30,6 +30,12 @@ pub(super) async fn resolve(host: &str, port: u16) -> Finding<Vec<SocketAddr>> {
     };
     if addresses.is_empty() {
         return Finding::stop(nameless(host, "no address"));
+    }
+    if host.parse::<IpAddr>().is_ok() {
+        return Finding::well(
+            format!("{host} is an address, there is no name to look up"),
+            addresses,
+        );
     }
     let shown: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
     Finding::well(format!("{host} is at {}", shown.join(", ")), addresses)
@@ -80,5 +86,25 @@ fn refused(address: SocketAddr, error: &io::Error) -> String {
             format!("there is no way from this machine to {address} ({error})")
         }
         _ => format!("{address}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn one_dead_address_of_two_is_told_and_the_other_gone_on_with() {
+        let living = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = living.local_addr().unwrap();
+        let told = format!("{:?}", connect(&[dead, address]).await);
+        assert!(told.contains(&format!("nothing listens at {dead}")), "{told}");
+        assert!(told.contains(&format!("{address} answers: make all of them answer")), "{told}");
+        assert!(told.contains("is_well: false") && told.contains("found: Some"), "{told}");
     }
 }

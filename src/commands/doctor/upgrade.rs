@@ -25,11 +25,11 @@ const LONGEST_ACTIVITY: Duration = Duration::from_hours(24);
 pub(super) async fn open(client: &Client, target: &Target, known: Known) -> Finding<Option<Talk>> {
     let mut socket = match Socket::connect(client, target).await {
         Ok(socket) => socket,
-        Err(error) => return Finding::stop(no_upgrade(target, &error)),
+        Err(error) => return Finding::stop(no_upgrade(target, known, &error)),
     };
     let text = match timeout(ANSWER, socket.next()).await {
         Ok(Ok(text)) => text,
-        Ok(Err(lost)) => return Finding::stop(wordless(&lost, target)),
+        Ok(Err(lost)) => return Finding::stop(wordless(&lost, target.is_secure())),
         Err(_) => {
             return Finding::stop(format!(
                 "the WebSocket opens, and then {}: a WebSocket server that is not Pusher's, or a proxy that holds back what it should pass on",
@@ -44,7 +44,7 @@ pub(super) async fn open(client: &Client, target: &Target, known: Known) -> Find
         Some((Some(4001), _)) if known == Known::Nothing => {
             Finding::well("a WebSocket passes, and the server speaks Pusher", None)
         }
-        Some((code, words)) => Finding::stop(refusal(code, words, target)),
+        Some((code, words)) => Finding::stop(refusal(code, words, target.is_secure())),
         None => welcome(socket, &message),
     }
 }
@@ -68,9 +68,9 @@ fn welcome(socket: Socket, message: &Message) -> Finding<Option<Talk>> {
 }
 
 /// Says what to do about a first message that is an error (protocol section 1.3).
-fn refusal(code: Option<u64>, words: &str, target: &Target) -> String {
+fn refusal(code: Option<u64>, words: &str, is_secure: bool) -> String {
     let remedy = match code {
-        Some(4000) if target.is_secure() => {
+        Some(4000) if is_secure => {
             "the application asks for TLS and the node does not know of it: let the proxy set X-Forwarded-Proto, and name the proxy in the node's trusted-proxies"
         }
         Some(4000) => "the application asks for TLS: use https://",
@@ -98,9 +98,9 @@ fn stranger(first: &str) -> String {
     )
 }
 
-fn wordless(lost: &Lost, target: &Target) -> String {
+fn wordless(lost: &Lost, is_secure: bool) -> String {
     match lost.code {
-        Some(code) => refusal(Some(code.into()), &lost.reason, target),
+        Some(code) => refusal(Some(code.into()), &lost.reason, is_secure),
         None => format!(
             "the WebSocket opens and ends without a word ({}): ask the logs of the proxy and of the server",
             lost.reason
@@ -108,10 +108,15 @@ fn wordless(lost: &Lost, target: &Target) -> String {
     }
 }
 
-fn no_upgrade(target: &Target, error: &WsClientError) -> String {
+fn no_upgrade(target: &Target, known: Known, error: &WsClientError) -> String {
     match error {
         WsClientError::InvalidResponseStatus(status) => {
-            format!("{} (HTTP {})", instead(*status), status.as_u16())
+            let guess = if known == Known::Nothing && status.is_client_error() {
+                "; if this is what the server says of a key that it does not know, give it one with --app-key"
+            } else {
+                ""
+            };
+            format!("{} (HTTP {}){guess}", instead(*status), status.as_u16())
         }
         WsClientError::InvalidUpgradeHeader
         | WsClientError::InvalidConnectionHeader(_)
@@ -161,5 +166,28 @@ fn instead(status: StatusCode) -> &'static str {
             "a web server that is not Pusher's, or a proxy that drops the upgrade (nginx: proxy_http_version 1.1 and the headers Upgrade and Connection)"
         }
         _ => "the server cannot answer: ask its log and the proxy's",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_that_refuses_has_its_own_remedy() {
+        for (code, is_secure, words) in [
+            (4000, true, "X-Forwarded-Proto"),
+            (4000, false, "use https://"),
+            (4001, true, "--app-key"),
+            (4003, true, "switched off"),
+            (4004, true, "max-connections"),
+            (4005, true, "path-prefix"),
+            (4009, true, "allowed-origins"),
+            (4100, true, "refuses the connection"),
+        ] {
+            let told = refusal(Some(code), "its words", is_secure);
+            assert!(told.contains(words), "{told}");
+            assert!(told.ends_with(&format!("(error {code}: its words)")), "{told}");
+        }
     }
 }
