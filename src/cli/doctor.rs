@@ -9,7 +9,7 @@ use super::Secret;
 /// Arguments of `doctor`.
 #[derive(Debug, Clone, Args)]
 pub struct Doctor {
-    /// Address that clients are given, like https://push.example.com, its path prefix included; the configuration's by default.
+    /// Address that clients are given, like `https://push.example.com`, its path prefix included; the configuration's by default.
     pub url: Option<String>,
     /// Application by id or name; the configuration's first where a file is named or no URL is given.
     #[arg(long, value_name = "ID")]
