@@ -1,6 +1,6 @@
 //! The log: text or JSON lines on standard error, written by a thread of its own so that a full disk stops nobody.
 //!
-//! Lines wait in a queue of [`QUEUE_LINES`]; when it is full they are dropped, counted, and spoken of once there is room.
+//! Lines wait in a queue of [`QUEUE_LINES`] and [`QUEUE_BYTES`]; when it is full they are dropped, counted, and spoken of once there is room.
 //! A panic goes the same way: what std does with one would wait for a stuck pipe.
 
 mod format;
@@ -17,7 +17,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::config::{LogConfig, LogFormat};
 
-pub use queue::{QUEUE_LINES, log_lines_dropped};
+pub use queue::{QUEUE_BYTES, QUEUE_LINES, log_lines_dropped};
 
 use queue::LineQueue;
 

@@ -1,12 +1,16 @@
 //! The way of a line to its reader: a bounded queue, and a thread that alone waits for a full disk or a stuck pipe.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 /// Lines that may wait for the writer.
 pub const QUEUE_LINES: usize = 16_384;
+
+/// Bytes that may wait for it: no matter how long the lines are.
+pub const QUEUE_BYTES: usize = 16 << 20;
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
@@ -27,14 +31,18 @@ enum Order {
 #[derive(Debug, Clone)]
 pub(super) struct LineQueue {
     orders: SyncSender<Order>,
+    /// Bytes that wait.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl LineQueue {
     /// Starts the thread.
     pub(super) fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Self> {
-        let (orders, waiting) = sync_channel(capacity);
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || write(out, &waiting))?;
-        Ok(Self { orders })
+        let (orders, taken) = sync_channel(capacity);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let writer = Writer { out, taken, waiting: Arc::clone(&waiting), is_torn: false };
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { orders, waiting })
     }
 
     /// Waits until what was logged so far is written, but not for long; tells whether it is. A writer that is stuck, or
@@ -48,7 +56,10 @@ impl LineQueue {
 impl Write for LineQueue {
     /// Takes one whole line: `env_logger` writes a record in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.orders.try_send(Order::Write(line.to_vec())).is_err() {
+        let length = line.len();
+        let has_room = self.waiting.fetch_add(length, Ordering::Relaxed) + length <= QUEUE_BYTES;
+        if !has_room || self.orders.try_send(Order::Write(line.to_vec())).is_err() {
+            self.waiting.fetch_sub(length, Ordering::Relaxed);
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -59,52 +70,68 @@ impl Write for LineQueue {
     }
 }
 
-/// The writer's thread.
-fn write(mut out: impl Write, waiting: &Receiver<Order>) {
-    let mut told = log_lines_dropped();
-    let mut is_written = true;
-    let mut is_torn = false;
-    loop {
-        let order = match waiting.try_recv() {
-            Err(TryRecvError::Empty) => {
-                // only where a line could be written: that of this one may be dropped in its turn
-                if is_written {
-                    tell_dropped(&mut told);
-                }
-                waiting.recv().ok()
-            }
-            order => order.ok(),
-        };
-        match order {
-            Some(Order::Write(line)) => {
-                is_written = (!is_torn || put(&mut out, b"\n", &mut is_torn))
-                    && put(&mut out, &line, &mut is_torn);
-                if !is_written {
-                    DROPPED.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            // who gave up waiting is not there any more
-            Some(Order::Settle(done)) => done.send(()).unwrap_or_default(),
-            None => return,
-        }
-    }
+/// What the thread works with.
+struct Writer<W> {
+    out: W,
+    taken: Receiver<Order>,
+    /// Bytes that wait.
+    waiting: Arc<AtomicUsize>,
+    /// The last line was written in part, as on a disk that is full: the next one begins with a line end.
+    is_torn: bool,
 }
 
-/// Writes a line, all of it or, as on a disk that is full, a part: then it is torn, and the next one begins with a line end.
-fn put(out: &mut impl Write, line: &[u8], is_torn: &mut bool) -> bool {
-    let mut rest = line;
-    while !rest.is_empty() {
-        match out.write(rest) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(count) if count > 0 => rest = rest.get(count..).unwrap_or_default(),
-            _ => {
-                *is_torn |= rest.len() < line.len();
-                return false;
+impl<W: Write> Writer<W> {
+    /// Writes until nobody can log any more.
+    fn run(mut self) {
+        let mut told = log_lines_dropped();
+        let mut is_written = true;
+        loop {
+            let order = match self.taken.try_recv() {
+                Err(TryRecvError::Empty) => {
+                    // only where a line could be written: that of this one may be dropped in its turn
+                    if is_written {
+                        tell_dropped(&mut told);
+                    }
+                    self.taken.recv().ok()
+                }
+                order => order.ok(),
+            };
+            match order {
+                Some(Order::Write(line)) => {
+                    is_written = self.write(&line);
+                    self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                }
+                // who gave up waiting is not there any more
+                Some(Order::Settle(done)) => done.send(()).unwrap_or_default(),
+                None => return,
             }
         }
     }
-    *is_torn = false;
-    out.flush().is_ok()
+
+    /// Writes a line, or counts it as dropped.
+    fn write(&mut self, line: &[u8]) -> bool {
+        let is_written = (!self.is_torn || self.put(b"\n")) && self.put(line);
+        if !is_written {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
+        }
+        is_written
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.out.write(rest) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(count) if count > 0 => rest = rest.get(count..).unwrap_or_default(),
+                _ => {
+                    self.is_torn |= rest.len() < bytes.len();
+                    return false;
+                }
+            }
+        }
+        self.is_torn = false;
+        self.out.flush().is_ok()
+    }
 }
 
 /// Logs how many lines are missing since the last time.
@@ -120,7 +147,7 @@ fn tell_dropped(told: &mut u64) {
 pub(super) mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
-    use std::sync::{Arc, Condvar, Mutex};
+    use std::sync::{Condvar, Mutex};
 
     use super::*;
 
@@ -202,6 +229,26 @@ pub(super) mod tests {
         assert!(!queue.settle(Duration::from_millis(1)));
         pipe.stick(false);
         pipe.wait_for("0\n");
+    }
+
+    #[test]
+    fn long_lines_are_bounded_by_their_bytes() {
+        let pipe = Pipe::default();
+        pipe.stick(true);
+        let mut queue = LineQueue::start(pipe.clone(), QUEUE_LINES).unwrap();
+        let line = vec![b'x'; QUEUE_BYTES / 4];
+        let before = log_lines_dropped();
+        for _ in 0..10 {
+            queue.write_all(&line).unwrap();
+        }
+        assert!(log_lines_dropped() - before >= 6);
+        pipe.stick(false);
+        assert!(queue.settle(Duration::from_secs(10)));
+        assert_eq!(pipe.text().len(), QUEUE_BYTES);
+        // there is room again
+        queue.write_all(&line).unwrap();
+        assert!(queue.settle(Duration::from_secs(10)));
+        assert_eq!(pipe.text().len(), QUEUE_BYTES + line.len());
     }
 
     #[test]
