@@ -162,22 +162,21 @@ sockets() { python3 tests/docker/sockets.py "$@"; }
 
 # The checks of a proxy; `front` and `narrow` are ports, the narrow one allows one socket for each address.
 behind() {
-    local proxy=$1 front=$2 narrow=$3 channel=private-$1 forged=127.0.0.2,X-Forwarded-For=192.0.2 answer answers listener
+    local proxy=$1 front=$2 narrow=$3 channel=private-$1 forged=127.0.0.2,X-Forwarded-For=192.0.2 answer answers listener where
     "start_$proxy" "$front" 200
     "start_$proxy" "$narrow" 1
     check "GET /up through $proxy" wait_for healthy "$front"
     check "GET /up through the narrow one" wait_for healthy "$narrow"
 
-    client() { MICRONOTIFIER_SECRET=$secret "$node_bin" "$1" --url "http://127.0.0.1:$front" --app 1 --app-key "$KEY" "${@:2}"; }
-    # not by the function, whose shell would be killed in the place of the program
-    MICRONOTIFIER_SECRET=$secret "$node_bin" listen --url "http://127.0.0.1:$front" --app 1 --app-key "$KEY" "$channel" >"$work/heard" 2>&1 &
+    where=(--url "http://127.0.0.1:$front" --app 1 --app-key "$KEY")
+    MICRONOTIFIER_SECRET=$secret "$node_bin" listen "${where[@]}" "$channel" >"$work/heard" 2>&1 & # itself, not a shell around it: it is to be ended
     listener=$!
     pids+=("$listener")
     check "listen subscribes to a private channel through $proxy" wait_for grep --quiet '^subscribed' "$work/heard"
-    check "trigger is signed and answered through $proxy" client trigger "$channel" greeting '{"hello":"docker"}'
+    check "trigger is signed and answered through $proxy" env MICRONOTIFIER_SECRET="$secret" "$node_bin" trigger "${where[@]}" "$channel" greeting '{"hello":"docker"}'
     check "the event arrives" wait_for grep --quiet --line-regexp "$channel greeting {\"hello\":\"docker\"}" "$work/heard"
     check "a wrong secret is refused" refused env MICRONOTIFIER_SECRET=wrong-wrong-wrong-wrong \
-        "$node_bin" trigger --url "http://127.0.0.1:$front" --app 1 --app-key "$KEY" "$channel" greeting '{}'
+        "$node_bin" trigger "${where[@]}" "$channel" greeting '{}'
 
     mapfile -t answers < <(sockets "$front" "$KEY" "$forged.1" "$forged.2" "$forged.3" 127.0.0.3)
     check "the node counts connections by the address that $proxy saw" matches "${answers[0]%% *} ${answers[1]%% *} ${answers[3]%% *}" "101 101 101"
