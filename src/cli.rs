@@ -1,6 +1,7 @@
 //! The command line: what may be written, and which command it means.
 
 mod bench;
+mod doctor;
 
 use std::ffi::OsString;
 use std::io;
@@ -13,6 +14,7 @@ use crate::commands;
 use crate::config::ServerConfig;
 
 pub use bench::Bench;
+pub use doctor::Doctor;
 
 /// A Pusher-compatible realtime node.
 #[derive(Debug, Parser)]
@@ -46,6 +48,13 @@ enum Command {
     /// Exit codes: 0 everything arrived once and in order; 1 something was refused, lost, doubled, disordered or not
     /// sent in time; 2 an option is wrong; 64 the configuration is wrong.
     Bench(Box<Bench>),
+    /// Goes the way of a client to a server and says where it ends, and what to do about it.
+    ///
+    /// Name, TCP, TLS and its certificate, the upgrade through the proxy; with a key a subscription, and whether a
+    /// connection lives through the silence that the server promises its clients; with the secret a signed event.
+    ///
+    /// Exit codes: 0 all is well; 1 something is to be done; 2 an option is wrong; 64 the configuration is wrong.
+    Doctor(Doctor),
 }
 
 /// Which node and which application `trigger`, `listen` and `bench` mean.
@@ -153,6 +162,7 @@ pub fn run(
         Command::Trigger(arguments) => commands::trigger::run(file, &arguments),
         Command::Listen(arguments) => commands::listen::run(file, &arguments),
         Command::Bench(arguments) => commands::bench::run(file, &arguments),
+        Command::Doctor(arguments) => commands::doctor::run(file, &arguments),
     }
 }
 

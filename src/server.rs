@@ -23,6 +23,7 @@ use crate::edge::state::Calls;
 use crate::edge::ws::admission::Admission;
 use crate::edge::{EdgeState, PublicSide};
 use crate::listener::{self, WorkerState};
+use crate::logging;
 use crate::tls::{self, TlsError};
 use crate::welcome::Welcome;
 
@@ -267,6 +268,7 @@ fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener
 /// [`ServeError`] as an I/O error, when the server does not start.
 pub fn run(config: ServerConfig) -> io::Result<()> {
     let welcome = Welcome::of(&config);
+    log::info!(version = env!("CARGO_PKG_VERSION"), workers = config.node.workers; "starting");
     actix_rt::System::new().block_on(async move {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
@@ -277,12 +279,14 @@ pub fn run(config: ServerConfig) -> io::Result<()> {
             _ = interrupted.recv() => {}
         }
         log::info!(connections = server.connections(); "shutting down");
+        logging::listeners_close();
         tokio::select! {
             () = server.stop() => {}
             // a second signal: at once
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
+        log::info!("stopped");
         Ok(())
     })
 }

@@ -1,9 +1,13 @@
-//! The commands of the program, run as a user runs them: `check`, `serve` with a wrong configuration, `trigger`, `listen`, `bench`.
+//! The commands of the program, run as a user runs them: `check`, `serve` with a wrong configuration, `trigger`, `listen`, `bench`, `doctor`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
 
 #[path = "commands/bench.rs"]
 mod bench;
+#[path = "commands/doctor.rs"]
+mod doctor;
+#[path = "commands/node.rs"]
+mod node;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write};

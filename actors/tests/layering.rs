@@ -140,7 +140,7 @@ const NODE: Arrows = &[
     ("tls", &["config"]),
     ("timed", &[]),
     ("listener", &["config", "edge", "timed"]),
-    ("server", &["config", "edge", "listener", "tls", "welcome"]),
+    ("server", &["config", "edge", "listener", "logging", "tls", "welcome"]),
     ("welcome", &["config", "server"]),
     ("commands", &["cli", "commands", "config", "logging", "settings", "visible"]),
     ("cli", &["commands", "config"]),

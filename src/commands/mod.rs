@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod doctor;
 pub(crate) mod listen;
 pub(crate) mod serve;
 pub(crate) mod trigger;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::Uri;
+use awc::http::uri::Authority;
 use awc::{Client, Connector};
 use micronotifier_actors::protocol::sign::{Credential, body_md5, request_text};
 use rustls::{ClientConfig, RootCertStore};
@@ -34,8 +35,8 @@ pub(super) enum TargetError {
     /// `--app` names none of the configuration, or the configuration has none.
     #[error("no application {0:?} in the configuration: see --app, or --app-key with --secret")]
     NoApplication(String),
-    /// `--url` is no address of a node.
-    #[error("--url must be like http://127.0.0.1:8111, not {0:?}")]
+    /// What is given is no address of a node.
+    #[error("an address must be like http://127.0.0.1:8111, not {0:?}")]
     Url(String),
     /// The node listens on a Unix socket.
     #[error("the node listens on a Unix socket: give the address of its proxy with --url")]
@@ -115,6 +116,26 @@ impl Target {
         let pairs: Vec<String> =
             query.iter().map(|(name, value)| format!("{name}={value}")).collect();
         format!("{path}?{}", pairs.join("&"))
+    }
+
+    /// Tells whether clients speak TLS.
+    pub(super) const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Returns the host, an IPv6 address without its brackets, and the port.
+    pub(super) fn host_and_port(&self) -> (String, u16) {
+        let usual = if self.secure { 443 } else { 80 };
+        let Ok(authority) = self.authority.parse::<Authority>() else {
+            return (self.authority.clone(), usual);
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        (host.to_owned(), authority.port_u16().unwrap_or(usual))
+    }
+
+    /// Returns the certificates that are believed.
+    pub(super) fn roots(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.roots)
     }
 
     /// Returns the address of a path of the node.

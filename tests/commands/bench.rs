@@ -3,54 +3,19 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
-use micronotifier::config::{Listen, ServerConfig};
-use micronotifier::settings::Settings;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
+use crate::node::Node;
 use crate::{greet, listener, program, run};
 
-/// The development node on a port of its own, stopped with the test.
-struct Node {
-    url: String,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
 impl Node {
-    fn start(adjust: impl FnOnce(&mut ServerConfig)) -> Self {
-        let mut config = Settings::load(None, std::iter::empty()).unwrap().config;
-        config.listen = Listen::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
-        config.admin = None;
-        adjust(&mut config);
-        let (started, address) = mpsc::channel();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let thread = thread::spawn(move || {
-            actix_rt::System::new().block_on(async {
-                let server = micronotifier::serve(config).await.unwrap();
-                started.send(server.addresses()[0]).unwrap();
-                stopped.await.unwrap();
-                server.stop().await;
-            });
-        });
-        let url = format!("http://{}", address.recv().unwrap());
-        Self { url, stop: Some(stop), thread: Some(thread) }
-    }
-
     /// Runs `bench` with these options; returns the exit code, the report, and what was noted.
     fn bench(&self, options: &str) -> (i32, Value, String) {
         bench(&self.url, options)
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
-        self.thread.take().unwrap().join().unwrap();
     }
 }
 

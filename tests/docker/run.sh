@@ -89,7 +89,7 @@ check "Cargo takes what is copied, with its lock file" manifests
 
 # --- The node, with the image's file and the environment of compose.yaml ---
 
-# Six free ports below those that the kernel gives to outgoing connections, so that none is taken meanwhile.
+# Eight free ports below those that the kernel gives to outgoing connections, so that none is taken meanwhile.
 free_ports() {
     python3 -c 'import random, socket
 free = []
@@ -99,7 +99,7 @@ for port in random.sample(range(15000, 32000), 1000):
     except OSError:
         continue
     free.append(port)
-    if len(free) == 6:
+    if len(free) == 8:
         break
 print(*free)'
 }
@@ -109,7 +109,7 @@ variables = ruamel.yaml.YAML(typ="safe").load(open("docker/compose.yaml"))["serv
 for name, value in variables.items():
     print(name + "=" + re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value).replace("/run/secrets", sys.argv[1]))' "$work"
 }
-read -r public admin nginx narrow_nginx haproxy narrow_haproxy < <(free_ports)
+read -r public admin nginx narrow_nginx haproxy narrow_haproxy hasty_nginx deaf_nginx < <(free_ports)
 secret=$(python3 -c 'import secrets; print(secrets.token_hex(24))')
 cat >"$work/applications.json" <<JSON
 [{"name": "chat", "id": "1", "key": "$KEY", "secret": "$secret"},
@@ -126,7 +126,8 @@ check "it refuses that environment without the token's file" refused \
 # One node alone, to see what it is told by the proxies.
 mapfile -t alone < <(environment | grep --invert-match __REDIS__)
 env "${alone[@]}" MICRONOTIFIER__PORT="$public" MICRONOTIFIER__ADMIN_PORT="$admin" MICRONOTIFIER__TRUSTED_PROXIES='["127.0.0.1"]' \
-    MICRONOTIFIER__LIMITS__MAX_CONNECTIONS_PER_ADDRESS=2 "$node_bin" serve -c docker/node.json 2>"$work/node.log" &
+    MICRONOTIFIER__LIMITS__MAX_CONNECTIONS_PER_ADDRESS=2 MICRONOTIFIER__ACTIVITY_TIMEOUT=4 MICRONOTIFIER__PONG_TIMEOUT=4 \
+    "$node_bin" serve -c docker/node.json 2>"$work/node.log" &
 pids+=($!)
 healthy() { MICRONOTIFIER__PORT=$1 docker/healthy; }
 node_answers() { wait_for healthy "$public" || { cat "$work/node.log"; return 1; }; }
@@ -135,13 +136,13 @@ check "and does not find one where none listens" refused healthy "$nginx"
 
 # --- nginx and haproxy before it ---
 
-# Each starts a proxy with its file as it is, but for ports, directories and the sockets of one address.
+# Each starts a proxy with its file as it is, but for ports, directories and the sockets of one address; nginx with a change more, if there is one.
 start_nginx() {
-    local port=$1 sockets=$2 directory=$work/nginx-$1
+    local port=$1 sockets=$2 change=${3:-} directory=$work/nginx-$1
     mkdir -m 777 "$directory"
     sed "s|/tmp/|$directory/|; s|listen 8080|listen 127.0.0.1:$port|; s|server node-[123]:8111|server 127.0.0.1:$public|
-        s|limit_conn sockets 200|limit_conn sockets $sockets|; s|/dev/stdout|$directory/access.log|" docker/nginx.conf >"$directory.conf"
-    check "nginx -t takes nginx.conf ($sockets sockets for an address)" nginx -t -q -c "$directory.conf"
+        s|limit_conn sockets 200|limit_conn sockets $sockets|; s|/dev/stdout|$directory/access.log|; $change" docker/nginx.conf >"$directory.conf"
+    check "nginx -t takes nginx.conf ($sockets sockets for an address${change:+, $change})" nginx -t -q -c "$directory.conf"
     nginx -c "$directory.conf" -g 'daemon off;' 2>"$directory/error.log" &
     pids+=($!)
 }
@@ -188,17 +189,39 @@ behind() {
     check "$proxy refuses an address too many handshakes with 503" matches "$(printf '%s\n' "${answers[@]}" | grep --count "^503 $proxy")" "[1-9]*"
     check "the first ones it lets through" matches "${answers[0]}" '101 *"code":4001*'
     check "$proxy writes down the API request" grep --quiet '"method":"POST","path":"[\]*/apps[\]*/1[\]*/events","status":200' "$work/$proxy-$front/access.log"
+    kill "$listener"
+    unset 'pids[-1]'
 }
 behind nginx "$nginx" "$narrow_nginx"
 check "nginx asks one node about a socket that is refused, not all of them" grep --quiet '"path":"/app/.*"status":503,.*"node":"503"}' "$work/nginx-$nginx/access.log"
 behind haproxy "$haproxy" "$narrow_haproxy"
 
-logs=("$work"/{nginx,haproxy}-*/{access,error}.log "$work/node.log")
-check "no signature and no secret is in the logs" refused grep --extended-regexp "auth_signature|$secret" "${logs[@]}"
-kill "${pids[0]}" || true
+# --- What doctor says of the way through a proxy ---
+
+# Fails unless the report has a line like this, and no FIX but those that are meant.
+doctor() {
+    local port=$1 fixes=$2 line=$3 report
+    report=$(MICRONOTIFIER_SECRET=$secret "$node_bin" doctor "http://127.0.0.1:$port" --app 1 --app-key "$KEY" 2>&1) || true
+    echo "$report"
+    [[ $(grep --count '^FIX' <<<"$report") -eq $fixes ]] && grep --quiet --extended-regexp "$line" <<<"$report"
+}
+start_nginx "$hasty_nginx" 200 's|proxy_read_timeout 300s|proxy_read_timeout 1s|'
+start_nginx "$deaf_nginx" 200 '/proxy_set_header Upgrade/d'
+check "GET /up through the hasty nginx" wait_for healthy "$hasty_nginx"
+check "GET /up through the deaf nginx" wait_for healthy "$deaf_nginx"
+check "the connections of this address are gone" wait_for "$node_bin" doctor "http://127.0.0.1:$nginx" --app-key "$KEY" --quick
+check "doctor finds the way through nginx well" doctor "$nginx" 0 '^OK +silence +after [34] s without a word the server asks'
+check "doctor finds the way through haproxy well" doctor "$haproxy" 0 '^OK +silence +after [34] s without a word the server asks'
+check "doctor finds an nginx that waits too short a time" doctor "$hasty_nginx" 1 '^FIX +silence +cut after [12] s .* for 4 s .*proxy_read_timeout'
+check "doctor finds an nginx that does not pass the upgrade on" doctor "$deaf_nginx" 1 '^FIX +upgrade +the proxy does not pass the upgrade on'
+kill "${pids[0]}"
 status=0
 wait "${pids[0]}" || status=$?
 check "the node ends with 0 on SIGTERM" matches "$status" 0
+check "doctor finds an nginx without a node" doctor "$nginx" 1 '^FIX +upgrade +the proxy does not reach the node'
+
+logs=("$work"/{nginx,haproxy}-*/{access,error}.log "$work/node.log")
+check "no signature and no secret is in the logs" refused grep --extended-regexp "auth_signature|$secret" "${logs[@]}"
 
 printf 'docker: %d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

@@ -32,6 +32,7 @@ mod encrypted;
 mod endpoint;
 mod listen;
 mod liveness;
+mod logs;
 mod presence;
 mod slow_consumer;
 mod subscribe;

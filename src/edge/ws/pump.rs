@@ -160,6 +160,7 @@ impl<S: Stream> WsSession<S> {
         if let Incoming::Close(close) = message {
             self.peer_closed = true;
             let (code, reason) = (close.map_or(1000, |close| close.code), "");
+            log::debug!(socket:% = self.outbox.socket(), code; "the client closes");
             return self.worker.desk().end(&self.outbox, &Close { code, reason });
         }
         if self.outbox.ending() != Ending::Open {
@@ -193,7 +194,7 @@ impl<S: Stream> WsSession<S> {
     fn break_off(&mut self, error: FrameError) {
         self.peer_closed = true;
         let close = Close { code: error.close_code(), reason: error.reason() };
-        self.worker.desk().end(&self.outbox, &close);
+        self.end(&close);
     }
 
     /// Sets the deadline of a message that has begun, and lifts it when none has. It is a new one for each

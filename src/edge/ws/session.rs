@@ -13,7 +13,7 @@ use actix::{Actor, AsyncContext as _, Context, Handler};
 use bytes::{Bytes, BytesMut};
 use micronotifier_actors::clock::Moment;
 use micronotifier_actors::protocol::{ErrorCode, Frame, SocketId};
-use micronotifier_actors::session::effect::Effect;
+use micronotifier_actors::session::effect::{Close, Effect};
 use micronotifier_actors::session::{ClientLibrary, Now, Opening, Session};
 use micronotifier_actors::{NodeError, Notice, Outbox, Seat, Worker};
 
@@ -115,7 +115,7 @@ impl<S: Stream> WsSession<S> {
         match effect {
             Effect::Send(frame) => desk.send(&self.outbox, frame),
             Effect::ControlPing => desk.send_control(&self.outbox, control::ping(&[])),
-            Effect::Close(close) => desk.end(&self.outbox, &close),
+            Effect::Close(close) => self.end(&close),
             Effect::Whisper(whisper) => {
                 if self.worker.whisper(self.session.app(), self.seat, whisper).is_err() {
                     let busy = "Client event rejected: the node is busy";
@@ -131,6 +131,12 @@ impl<S: Stream> WsSession<S> {
                 }
             }
         }
+    }
+
+    /// Ends the connection from this side.
+    pub(super) fn end(&self, close: &Close) {
+        log::debug!(socket:% = self.outbox.socket(), code = close.code, reason = close.reason; "closing a connection");
+        self.worker.desk().end(&self.outbox, close);
     }
 
     /// Sends a command that is answered.
@@ -160,6 +166,7 @@ impl<S: Stream> Actor for WsSession<S> {
     fn stopped(&mut self, _ctx: &mut Self::Context) {
         self.worker.desk().close(self.seat);
         let app = self.session.app();
+        log::debug!(socket:% = self.outbox.socket(), app = app.id.as_str(); "disconnected");
         for channel in self.session.channels() {
             self.worker.leave(app, self.seat, channel.clone());
         }

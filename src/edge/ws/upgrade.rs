@@ -76,7 +76,10 @@ impl Upgrades {
         let client = Client::of(head, S::SECURE, &self.edge.edge.trusted_proxies);
         let admitted = match self.admit(&client) {
             Ok(admitted) => admitted,
-            Err(refused) => return say(&stream, &[unavailable(&refused.to_string())]).await,
+            Err(refused) => {
+                log::debug!(address = shown(&client).as_str(), cause:% = refused; "refused before the upgrade");
+                return say(&stream, &[unavailable(&refused.to_string())]).await;
+            }
         };
         match self.judge(head, &client, admitted) {
             Ok((app, library, admitted)) => {
@@ -84,6 +87,7 @@ impl Upgrades {
                     log::error!("the system has no random numbers to give");
                     return say(&stream, &[unavailable("no random numbers")]).await;
                 };
+                log::debug!(socket:%, app = app.id.as_str(), address = shown(&client).as_str(); "connected");
                 let accepted = Accepted {
                     app,
                     limits: Arc::clone(&self.limits),
@@ -97,8 +101,10 @@ impl Upgrades {
                 WsSession::start_on(stream, socket, accepted);
             }
             Err(refusal) => {
+                let code = refusal.code.number();
+                log::debug!(address = shown(&client).as_str(), code; "refused after the upgrade");
                 let error = Frame::error(Some(refusal.code), &refusal.reason);
-                let close = control::close(refusal.code.number(), &refusal.reason);
+                let close = control::close(code, &refusal.reason);
                 say(&stream, &[handshake, error.wire().clone(), close]).await;
             }
         }
@@ -156,6 +162,11 @@ impl Upgrades {
             .map(Cow::into_owned)
             .ok_or_else(|| Refusal::new(ErrorCode::PathNotFound, "Path not found"))
     }
+}
+
+/// Returns a client's address for the log.
+fn shown(client: &Client) -> String {
+    client.address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
 
 /// Accepts protocols 5 to 7, and none at all as 7 (protocol section 1.2).

@@ -35,31 +35,49 @@ pub(crate) struct Configured {
 impl Configured {
     /// Starts the program with a configuration file and waits until its port answers.
     pub(crate) fn start(file: &Value, environment: &[(&str, &str)], port: u16) -> Self {
+        let mut program = Self::spawn(file, environment, port, Stdio::piped());
+        program.read_log();
+        program.listening()
+    }
+
+    /// As [`Self::start`], with a log that goes elsewhere; through a pipe, it is not read before [`Self::read_log`].
+    pub(crate) fn start_logging(file: &Value, port: u16, log: Stdio) -> Self {
+        Self::spawn(file, &[], port, log).listening()
+    }
+
+    fn spawn(file: &Value, environment: &[(&str, &str)], port: u16, log: Stdio) -> Self {
         let path = scratch("config.json");
         std::fs::write(&path, file.to_string()).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_micronotifier"))
+        let child = Command::new(env!("CARGO_BIN_EXE_micronotifier"))
             .arg("-c")
             .arg(&path)
             .env_remove("RUST_LOG")
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = std::thread::spawn(move || {
+        Self { child, port, file: path, log: None }
+    }
+
+    /// Begins to read the pipe that the program logs to.
+    pub(crate) fn read_log(&mut self) {
+        let mut stderr = self.child.stderr.take().unwrap();
+        self.log = Some(std::thread::spawn(move || {
             let mut text = String::new();
             stderr.read_to_string(&mut text).unwrap();
             text
-        });
-        let mut program = Self { child, port, file: path, log: Some(log) };
+        }));
+    }
+
+    fn listening(mut self) -> Self {
         eventually("the program listens", || {
-            if let Some(status) = program.child.try_wait().unwrap() {
-                panic!("{status}: {}", program.take_log());
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{status}: {}", self.take_log());
             }
-            TcpStream::connect(program.address()).is_ok()
+            TcpStream::connect(self.address()).is_ok()
         });
-        program
+        self
     }
 
     fn address(&self) -> SocketAddr {
@@ -78,7 +96,7 @@ impl Configured {
         assert!(status.success());
     }
 
-    /// Waits for the end; returns how it ended and what was logged.
+    /// Waits for the end; returns how it ended and what was read of its log.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let mut ended = None;
         eventually("the program ends", || {
@@ -90,7 +108,7 @@ impl Configured {
     }
 
     fn take_log(&mut self) -> String {
-        self.log.take().unwrap().join().unwrap()
+        self.log.take().map(|log| log.join().unwrap()).unwrap_or_default()
     }
 }
 
