@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
+use crate::clock::Clock;
 use crate::config::Apps;
+use crate::mailbox::Mailbox;
 use crate::protocol::AppId;
+use crate::protocol::kind::ChannelKind;
 
 /// A number that only grows. Relaxed: it orders nothing else.
 #[derive(Debug, Default)]
@@ -74,11 +77,16 @@ impl Gauge {
 pub struct Metrics {
     /// The actors that live, by kind.
     pub actors: LiveActors,
+    /// How actors have ended, by kind.
+    pub ended: EndedActors,
+    /// What is counted of mailboxes, by worker.
+    pub mail: Vec<Mailboxes>,
     /// How late the event loops of the workers were, looked at four times a second in each: what a socket
     /// waits for its turn.
     pub loop_lag: Delays,
     /// What the tables hold, by worker.
     pub tables: Vec<Tables>,
+    clock: Clock,
     apps: HashMap<AppId, Arc<AppMetrics>>,
 }
 
@@ -95,6 +103,102 @@ pub struct LiveActors {
     pub registries: Living,
     /// One for each worker thread.
     pub users: Living,
+}
+
+/// How many actors have ended, by kind. The others stay as long as their worker.
+#[derive(Debug, Default)]
+pub struct EndedActors {
+    /// Sessions.
+    pub sessions: Ends,
+    /// Channels.
+    pub channels: Ends,
+}
+
+/// How many actors have ended, by cause.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// What they were there for was over.
+    pub done: Counter,
+    /// Their client did not read.
+    pub evicted: Counter,
+    /// They panicked.
+    pub panicked: Counter,
+}
+
+impl Ends {
+    /// Returns each cause and how many ended by it.
+    pub fn by_cause(&self) -> [(&'static str, u64); 3] {
+        [
+            ("done", self.done.get()),
+            ("evicted", self.evicted.get()),
+            ("panicked", self.panicked.get()),
+        ]
+    }
+}
+
+/// What is counted of the mailboxes of one worker's actors, by kind.
+#[derive(Debug, Clone)]
+pub struct Mailboxes {
+    /// Of all sessions together.
+    pub sessions: Arc<Mailbox>,
+    /// Of all channels of its registry together.
+    pub channels: Arc<Mailbox>,
+    /// Of its courier; what its desk has not begun yet still waits.
+    pub courier: Arc<Mailbox>,
+    /// Of its registry.
+    pub registry: Arc<Mailbox>,
+    /// Of its users.
+    pub users: Arc<Mailbox>,
+}
+
+impl Mailboxes {
+    fn new(clock: Clock) -> Self {
+        let of = |names| Mailbox::new(clock, names);
+        Self {
+            sessions: of(&["tick", "refused"]),
+            channels: of(&[
+                "publish",
+                "whisper",
+                "relayed",
+                "join",
+                "leave",
+                "tell",
+                "describe",
+                "resend",
+                "counted",
+                "entered",
+                "followed",
+                "list_members",
+                "watch",
+                "unwatch",
+                "terminate",
+                "retire",
+            ]),
+            courier: of(&[
+                "deliver",
+                "attach",
+                "detach",
+                "tell",
+                "forget",
+                "refuse",
+                "dismiss",
+                "dismiss_all",
+            ]),
+            registry: of(&["route", "channel_ended", "describe_all"]),
+            users: of(&["enter", "exit", "seen", "look_again"]),
+        }
+    }
+
+    /// Returns each kind of actor and what is counted of its mailboxes.
+    pub fn by_kind(&self) -> [(&'static str, &Mailbox); 5] {
+        [
+            ("session", &self.sessions),
+            ("channel", &self.channels),
+            ("courier", &self.courier),
+            ("registry", &self.registry),
+            ("users", &self.users),
+        ]
+    }
 }
 
 /// What the tables of one worker hold: nothing, once every client is gone and every wait is over.
@@ -114,6 +218,10 @@ pub struct Tables {
     pub watched: Gauge,
     /// Bytes that wait for these.
     pub outbox_bytes: Gauge,
+    /// The most that wait for one of these.
+    pub outbox_bytes_highest: Gauge,
+    /// When the event loop was last seen to run, in milliseconds since the node's start.
+    pub ran_at: Gauge,
     /// Channels that the registry has.
     pub channels: Gauge,
     /// Connections that are signed in.
@@ -139,6 +247,10 @@ pub struct AppMetrics {
     pub received: Traffic,
     /// Events accepted from the HTTP API, one for each channel.
     pub published: Counter,
+    /// Client events accepted from connections.
+    pub client_events: Counter,
+    /// Subscriptions that channels of this node hold, by kind of channel.
+    pub subscriptions: Subscriptions,
     /// Calls that publish.
     pub triggers: Outcomes,
     /// All other API calls.
@@ -156,6 +268,22 @@ impl AppMetrics {
     pub fn connections(&self) -> u64 {
         let closed = self.connections_closed.get();
         self.connections_opened.get().saturating_sub(closed)
+    }
+}
+
+/// Live subscriptions, by kind of channel.
+#[derive(Debug, Default)]
+pub struct Subscriptions([Living; ChannelKind::ALL.len()]);
+
+impl Subscriptions {
+    /// Returns those of a kind.
+    pub(crate) fn of(&self, kind: ChannelKind) -> Option<&Living> {
+        self.0.get(kind as usize)
+    }
+
+    /// Returns each kind of channel and how many subscriptions there are.
+    pub fn by_kind(&self) -> impl Iterator<Item = (ChannelKind, u64)> {
+        ChannelKind::ALL.into_iter().zip(self.0.iter().map(Living::get))
     }
 }
 
@@ -208,21 +336,34 @@ impl Outcomes {
     }
 }
 
-/// The delays that are told apart, in milliseconds.
-const DELAY_BOUNDS: [u16; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+/// The lags of event loops that are told apart, in microseconds.
+const LAG_BOUNDS: &[u32] =
+    &[1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000];
 
 /// Delays by their length.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Delays {
-    within: [Counter; DELAY_BOUNDS.len()],
+    /// In microseconds, from the shortest on.
+    bounds: &'static [u32],
+    within: Box<[Counter]>,
     longer: Counter,
     microseconds: Counter,
 }
 
 impl Delays {
+    /// Tells delays apart by these bounds, in microseconds, from the shortest on.
+    pub(crate) fn new(bounds: &'static [u32]) -> Self {
+        Self {
+            bounds,
+            within: bounds.iter().map(|_| Counter::default()).collect(),
+            longer: Counter::default(),
+            microseconds: Counter::default(),
+        }
+    }
+
     /// Counts one.
     pub fn add(&self, delay: Duration) {
-        let index = DELAY_BOUNDS.iter().position(|bound| delay <= milliseconds(*bound));
+        let index = self.bounds.iter().position(|bound| delay <= microseconds(*bound));
         let counter = index.and_then(|index| self.within.get(index));
         counter.unwrap_or(&self.longer).add(1);
         self.microseconds.add(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
@@ -230,12 +371,17 @@ impl Delays {
 
     /// Returns each bound and how many delays were not longer; `None` stands for all delays.
     pub fn within(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
-        let bounds = DELAY_BOUNDS.iter().map(|bound| Some(milliseconds(*bound))).chain([None]);
+        let bounds = self.bounds.iter().map(|bound| Some(microseconds(*bound))).chain([None]);
         let counters = self.within.iter().chain([&self.longer]);
         bounds.zip(counters.scan(0, |sum, counter| {
             *sum += counter.get();
             Some(*sum)
         }))
+    }
+
+    /// Returns how many there were.
+    pub fn count(&self) -> u64 {
+        self.within().last().map_or(0, |(_, count)| count)
     }
 
     /// Returns the sum of all delays.
@@ -244,19 +390,27 @@ impl Delays {
     }
 }
 
-fn milliseconds(count: u16) -> Duration {
-    Duration::from_millis(count.into())
+fn microseconds(count: u32) -> Duration {
+    Duration::from_micros(count.into())
 }
 
 impl Metrics {
     /// Starts at nothing, with a place for each application and each worker.
-    pub(crate) fn new(apps: &Apps, workers: usize) -> Self {
+    pub(crate) fn new(apps: &Apps, workers: usize, clock: Clock) -> Self {
         Self {
             actors: LiveActors::default(),
-            loop_lag: Delays::default(),
+            ended: EndedActors::default(),
+            mail: (0..workers).map(|_| Mailboxes::new(clock)).collect(),
+            clock,
+            loop_lag: Delays::new(LAG_BOUNDS),
             tables: (0..workers).map(|_| Tables::default()).collect(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
         }
+    }
+
+    /// Returns where the mailboxes of a worker are counted. An unknown one gets counters that nobody reads.
+    pub(crate) fn mail_of(&self, worker: usize) -> Mailboxes {
+        self.mail.get(worker).cloned().unwrap_or_else(|| Mailboxes::new(self.clock))
     }
 
     /// Returns what is counted for an application. An unknown one gets counters that nobody reads.
@@ -293,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_delay_is_counted_within_every_bound_that_it_keeps() {
-        let delays = Delays::default();
+        let delays = Delays::new(LAG_BOUNDS);
         for millis in [0, 1, 20, 21, 60_000] {
             delays.add(Duration::from_millis(millis));
         }

@@ -12,11 +12,12 @@ const ACTORS: Arrows = &[
     ("protocol", &[]),
     ("limits", &[]),
     ("clock", &[]),
-    ("lifeline", &[]),
+    ("lifeline", &["metrics"]),
     ("door", &[]),
     ("config", &["protocol", "limits"]),
     ("facts", &["protocol"]),
-    ("metrics", &["protocol", "config"]),
+    ("mailbox", &["clock", "door", "metrics"]),
+    ("metrics", &["protocol", "config", "clock", "mailbox"]),
     ("redis", &["protocol"]),
     ("bridge", &["protocol", "door", "metrics", "channel::Member", "membership"]),
     (
@@ -46,17 +47,21 @@ const ACTORS: Arrows = &[
         ],
     ),
     ("session", &["protocol", "limits", "config", "clock", "channel::Member"]),
-    ("seat", &["protocol", "session"]),
-    ("errand", &["protocol", "door", "seat", "session"]),
-    ("outbox", &["protocol", "door", "metrics", "seat", "session"]),
+    ("seat", &["protocol", "mailbox", "session"]),
+    ("errand", &["protocol", "door", "mailbox", "seat", "session"]),
+    ("outbox", &["protocol", "door", "mailbox", "metrics", "seat", "session"]),
     (
         "desk",
-        &["protocol", "limits", "clock", "door", "metrics", "seat", "session", "errand", "outbox"],
+        &[
+            "mailbox", "protocol", "limits", "clock", "door", "metrics", "seat", "session",
+            "errand", "outbox",
+        ],
     ),
-    ("courier", &["lifeline", "metrics", "errand", "desk"]),
+    ("courier", &["lifeline", "mailbox", "metrics", "errand", "desk"]),
     (
         "crew",
         &[
+            "mailbox",
             "clock",
             "config",
             "door",
@@ -71,6 +76,7 @@ const ACTORS: Arrows = &[
     (
         "channel",
         &[
+            "mailbox",
             "protocol",
             "lifeline",
             "config",
@@ -89,20 +95,21 @@ const ACTORS: Arrows = &[
     (
         "registry",
         &[
-            "protocol", "limits", "lifeline", "config", "door", "facts", "metrics", "seat", "crew",
-            "channel",
+            "mailbox", "protocol", "limits", "lifeline", "config", "door", "facts", "metrics",
+            "seat", "crew", "channel",
         ],
     ),
     (
         "users",
         &[
-            "protocol", "lifeline", "config", "door", "metrics", "seat", "session", "crew",
-            "channel", "registry",
+            "mailbox", "protocol", "lifeline", "config", "door", "metrics", "seat", "session",
+            "crew", "channel", "registry",
         ],
     ),
     (
         "shared",
         &[
+            "mailbox",
             "protocol",
             "limits",
             "config",

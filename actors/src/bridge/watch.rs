@@ -29,6 +29,8 @@ pub struct BridgeWatch {
     pub duplicates: Counter,
     /// What was dropped, by cause.
     pub dropped: Dropped,
+    /// Commands, messages and tasks that panicked.
+    pub panics: Counter,
 }
 
 /// The state of one part of a bridge: what leads to one partition.
@@ -107,6 +109,7 @@ impl BridgeWatch {
             epochs: Counter::default(),
             duplicates: Counter::default(),
             dropped: Dropped::default(),
+            panics: Counter::default(),
         }
     }
 

@@ -17,4 +17,6 @@ pub struct Counters {
     pub reaped: Counter,
     /// Users that were gone with a dead node.
     pub users_expired: Counter,
+    /// Commands that panicked.
+    pub panics: Counter,
 }

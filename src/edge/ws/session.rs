@@ -12,6 +12,7 @@ use std::sync::Arc;
 use actix::{Actor, AsyncContext as _, Context, Handler};
 use bytes::{Bytes, BytesMut};
 use micronotifier_actors::clock::Moment;
+use micronotifier_actors::mailbox::Letter;
 use micronotifier_actors::protocol::{ErrorCode, Frame, SocketId};
 use micronotifier_actors::session::effect::Effect;
 use micronotifier_actors::session::{ClientLibrary, Now, Opening, Session};
@@ -117,7 +118,9 @@ impl<S: Stream> WsSession<S> {
             Effect::ControlPing => desk.send_control(&self.outbox, control::ping(&[])),
             Effect::Close(close) => desk.end(&self.outbox, &close),
             Effect::Whisper(whisper) => {
-                if self.worker.whisper(self.session.app(), self.seat, whisper).is_err() {
+                if self.worker.whisper(self.session.app(), self.seat, whisper).is_ok() {
+                    self.outbox.metrics().client_events.add(1);
+                } else {
                     let busy = "Client event rejected: the node is busy";
                     desk.send(&self.outbox, Frame::error(None, busy));
                 }
@@ -171,10 +174,11 @@ impl<S: Stream> Actor for WsSession<S> {
 
 // === Handlers ===
 
-impl<S: Stream> Handler<Notice> for WsSession<S> {
+impl<S: Stream> Handler<Letter<Notice>> for WsSession<S> {
     type Result = ();
 
-    fn handle(&mut self, notice: Notice, _ctx: &mut Self::Context) {
+    fn handle(&mut self, notice: Letter<Notice>, _ctx: &mut Self::Context) {
+        let (notice, taken) = self.worker.desk().open_notice(&self.outbox, notice);
         match notice {
             Notice::Tick => self.tick(),
             Notice::Refused(refused) => {
@@ -183,5 +187,6 @@ impl<S: Stream> Handler<Notice> for WsSession<S> {
                 self.carry_out(effects);
             }
         }
+        self.worker.desk().done(taken);
     }
 }

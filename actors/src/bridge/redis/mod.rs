@@ -164,14 +164,17 @@ impl Actor for RedisBridge {
 
     fn started(&mut self, _ctx: &mut Self::Context) {
         for (mut publisher, mut subscriber) in std::mem::take(&mut self.tasks) {
+            let (of_publisher, of_subscriber) = (Arc::clone(&self.watch), Arc::clone(&self.watch));
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(publisher.run()).catch_unwind().await.is_err() {
+                    of_publisher.panics.add(1);
                     log::error!(actor = "bridge"; "the publisher panicked");
                     publisher.recover();
                 }
             });
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(subscriber.run()).catch_unwind().await.is_err() {
+                    of_subscriber.panics.add(1);
                     log::error!(actor = "bridge"; "the subscriber panicked");
                     subscriber.recover().await;
                 }
@@ -190,7 +193,7 @@ impl Handler<Relay> for RedisBridge {
     type Result = ();
 
     fn handle(&mut self, relay: Relay, _ctx: &mut Self::Context) {
-        contain("bridge", || self.relay(relay));
+        contain("bridge", &self.watch.panics, || self.relay(relay));
     }
 }
 
@@ -198,7 +201,7 @@ impl Handler<Follow> for RedisBridge {
     type Result = ();
 
     fn handle(&mut self, Follow { key, wish }: Follow, _ctx: &mut Self::Context) {
-        contain("bridge", || self.wish(Wish::Follow { key, wish }));
+        contain("bridge", &self.watch.panics, || self.wish(Wish::Follow { key, wish }));
     }
 }
 
@@ -206,6 +209,6 @@ impl Handler<Unfollow> for RedisBridge {
     type Result = ();
 
     fn handle(&mut self, Unfollow { key }: Unfollow, _ctx: &mut Self::Context) {
-        contain("bridge", || self.wish(Wish::Unfollow { key }));
+        contain("bridge", &self.watch.panics, || self.wish(Wish::Unfollow { key }));
     }
 }

@@ -253,7 +253,8 @@ impl Keeper {
         ctx: &mut Context<Self>,
         work: impl FnOnce(&mut Self, &mut Context<Self>),
     ) {
-        if contain("membership keeper", || work(self, ctx)).is_none() {
+        let task = Arc::clone(&self.task);
+        if contain("membership keeper", &task.counters.panics, || work(self, ctx)).is_none() {
             self.saying = false;
             self.former.push(Arc::clone(&self.incarnation));
             self.begin_anew(ctx);
