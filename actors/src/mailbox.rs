@@ -31,7 +31,7 @@ pub trait Named: Message<Result = ()> + Send + 'static {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Letter<M> {
-    message: M,
+    pub(crate) message: M,
     /// When it was posted, if it is one of those that are timed.
     posted: Option<Moment>,
 }
@@ -108,21 +108,20 @@ impl Mailbox {
 
     /// Takes a message, and counts it. On the thread of the actors alone, as [`Self::done`] and
     /// [`Self::drop_unread`].
-    pub(crate) fn open<M: Named>(&self, letter: Letter<M>) -> (M, Taken) {
-        let Letter { message, posted } = letter;
+    pub(crate) fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
         // it is deepest just before something is taken
         let depth = self.depth();
         if depth > self.highest.get() {
             self.highest.set(depth);
         }
         self.taken.add(1);
-        self.tally_of(message.name()).add(1);
-        let begun = posted.map(|posted| {
+        self.tally_of(letter.message.name()).add(1);
+        let begun = letter.posted.map(|posted| {
             let now = self.clock.now();
             self.queued.add(now.since(posted));
             now
         });
-        (message, Taken(begun))
+        Taken(begun)
     }
 
     /// Counts how long a message took.
@@ -226,8 +225,7 @@ mod tests {
         let letters = ["a", "b", "a", "c"].map(|name| mail.seal(Word(name)));
         assert_eq!((mail.depth(), mail.highest()), (4, 0));
         for (letter, left) in letters.into_iter().zip([3, 2, 1, 0]) {
-            let (_, taken) = mail.open(letter);
-            mail.done(taken);
+            mail.done(mail.open(&letter));
             assert_eq!((mail.depth(), mail.highest()), (left, 4));
         }
         let handled: Vec<_> = mail.handled().collect();
@@ -241,8 +239,8 @@ mod tests {
     fn one_message_in_so_many_is_timed() {
         let mail = Mailbox::new(Clock::start(), &["a"]);
         for _ in 0..=TIMED_ONE_IN {
-            let (_, taken) = mail.open(mail.seal(Word("a")));
-            mail.done(taken);
+            let letter = mail.seal(Word("a"));
+            mail.done(mail.open(&letter));
         }
         for delays in [mail.queued(), mail.handling()] {
             assert_eq!(delays.count(), 2);

@@ -29,7 +29,7 @@ const ACTORS: Arrows = &[
     ("channel/count", &["clock"]),
     ("channel/presence", &["protocol", "membership::mirror", "channel"]),
     ("membership/mirror", &["protocol", "channel::Member", "membership"]),
-    ("membership/counters", &["metrics"]),
+    ("membership/counters", &["clock", "metrics"]),
     ("membership/elsewhere", &["config", "protocol"]),
     ("membership/reach", &["clock"]),
     (

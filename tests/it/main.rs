@@ -33,6 +33,7 @@ mod endpoint;
 mod listen;
 mod liveness;
 mod presence;
+mod recount;
 mod slow_consumer;
 mod subscribe;
 mod support;

@@ -279,13 +279,13 @@ impl Handler<Letter<Command>> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, command: Letter<Command>, ctx: &mut Self::Context) {
-        let (command, taken) = self.mail.open(command);
+        let taken = self.mail.open(&command);
         self.handled += 1;
         if self.failed {
-            self.turn_away(command);
+            self.turn_away(command.message);
         } else {
             self.guarded(|channel| {
-                channel.carry_out(command, ctx);
+                channel.carry_out(command.message, ctx);
                 channel.tell_if_vacant(ctx);
             });
         }
@@ -297,7 +297,7 @@ impl Handler<Letter<Retire>> for ChannelActor {
     type Result = ();
 
     fn handle(&mut self, retire: Letter<Retire>, ctx: &mut Self::Context) {
-        let (_, taken) = self.mail.open(retire);
+        let taken = self.mail.open(&retire);
         ctx.stop();
         self.mail.done(taken);
     }

@@ -75,8 +75,8 @@ impl Desk {
         while *room > 0 {
             let letter = self.errands.borrow_mut().pop_front()?;
             *room -= 1;
-            let (errand, taken) = self.mail.courier.open(letter);
-            match errand {
+            let taken = self.mail.courier.open(&letter);
+            match letter.message {
                 Errand::Deliver { channel, frame, except, place } => {
                     let except =
                         except.and_then(|socket| self.by_socket.borrow().get(&socket).copied());

@@ -147,7 +147,8 @@ impl Desk {
     /// Takes what a session was told. It says [`Self::done`] when it has acted on it.
     pub fn open_notice(&self, outbox: &Outbox, notice: Letter<Notice>) -> (Notice, Taken) {
         outbox.notice_read();
-        self.mail.sessions.open(notice)
+        let taken = self.mail.sessions.open(&notice);
+        (notice.message, taken)
     }
 
     /// Takes that a session has acted on what it was told.

@@ -163,8 +163,8 @@ impl Handler<Letter<Route>> for Registry {
     type Result = ();
 
     fn handle(&mut self, route: Letter<Route>, ctx: &mut Self::Context) {
-        let (route, taken) = self.mail.registry.open(route);
-        vital("registry", || self.route(route, ctx));
+        let taken = self.mail.registry.open(&route);
+        vital("registry", || self.route(route.message, ctx));
         self.mail.registry.done(taken);
     }
 }
@@ -173,8 +173,8 @@ impl Handler<Letter<DescribeAll>> for Registry {
     type Result = ();
 
     fn handle(&mut self, all: Letter<DescribeAll>, _ctx: &mut Self::Context) {
-        let (all, taken) = self.mail.registry.open(all);
-        vital("registry", || self.describe_all(all));
+        let taken = self.mail.registry.open(&all);
+        vital("registry", || self.describe_all(all.message));
         self.mail.registry.done(taken);
     }
 }
@@ -183,8 +183,8 @@ impl Handler<Letter<ChannelEnded>> for Registry {
     type Result = ();
 
     fn handle(&mut self, ended: Letter<ChannelEnded>, _ctx: &mut Self::Context) {
-        let (ended, taken) = self.mail.registry.open(ended);
-        vital("registry", || self.retire(ended));
+        let taken = self.mail.registry.open(&ended);
+        vital("registry", || self.retire(ended.message));
         self.mail.registry.done(taken);
     }
 }

@@ -285,8 +285,8 @@ impl Handler<Letter<Enter>> for Users {
     type Result = ();
 
     fn handle(&mut self, enter: Letter<Enter>, ctx: &mut Self::Context) {
-        let (enter, taken) = self.mail.open(enter);
-        vital("users", || self.enter(enter, ctx));
+        let taken = self.mail.open(&enter);
+        vital("users", || self.enter(enter.message, ctx));
         self.mail.done(taken);
     }
 }
@@ -295,8 +295,8 @@ impl Handler<Letter<Exit>> for Users {
     type Result = ();
 
     fn handle(&mut self, exit: Letter<Exit>, ctx: &mut Self::Context) {
-        let (exit, taken) = self.mail.open(exit);
-        vital("users", || self.exit(exit, ctx));
+        let taken = self.mail.open(&exit);
+        vital("users", || self.exit(exit.message, ctx));
         self.mail.done(taken);
     }
 }
@@ -305,8 +305,8 @@ impl Handler<Letter<Seen>> for Users {
     type Result = ();
 
     fn handle(&mut self, seen: Letter<Seen>, ctx: &mut Self::Context) {
-        let (seen, taken) = self.mail.open(seen);
-        vital("users", || self.seen(&seen, ctx));
+        let taken = self.mail.open(&seen);
+        vital("users", || self.seen(&seen.message, ctx));
         self.mail.done(taken);
     }
 }
@@ -315,7 +315,7 @@ impl Handler<Letter<LookAgain>> for Users {
     type Result = ();
 
     fn handle(&mut self, again: Letter<LookAgain>, ctx: &mut Self::Context) {
-        let (_, taken) = self.mail.open(again);
+        let taken = self.mail.open(&again);
         vital("users", || self.look_again(ctx));
         self.mail.done(taken);
     }

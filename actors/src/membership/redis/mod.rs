@@ -168,8 +168,9 @@ impl RedisMembership {
         announcer: Arc<dyn Announcer>,
         sink: MembershipSink,
     ) -> Self {
-        let (arbiter, counters) = (Arbiter::new().handle(), Arc::new(Counters::default()));
         let (partitions, listed) = (Partition::all(&options.topology), options.listed);
+        let counters = Arc::new(Counters::new(partitions.count()));
+        let arbiter = Arbiter::new().handle();
         let sink_of = router::sinks(partitions.count(), sink);
         let (beside, counted) = (arbiter.clone(), Arc::clone(&counters));
         let keepers = Arc::new(partitions.map(move |partition| {

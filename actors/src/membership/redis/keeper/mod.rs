@@ -193,6 +193,7 @@ impl Keeper {
         self.renewing = false;
         match answer.and_then(answers::renewed) {
             Ok(Answer::Done(renewed)) => {
+                self.task.counters.renewed(self.task.partition.index());
                 let before = self.run.replace(renewed.run);
                 if before.is_some() && before != self.run && self.standing != Standing::New {
                     // another server: it may lack what the old one had not passed on yet
