@@ -11,7 +11,7 @@ use crate::support::stream::Stream;
 use crate::support::{Socket, TestNode, eventually};
 
 /// Rounds of coming, talking and going.
-const ROUNDS: usize = 8;
+const ROUNDS: u32 = 8;
 
 fn node() -> TestNode {
     TestNode::start(|config| {
@@ -51,14 +51,14 @@ impl Figures {
 }
 
 /// Waits until every number is as expected.
-fn expect_figures(node: &TestNode, expected: &[(&str, &str, usize)]) {
+fn expect_figures(node: &TestNode, expected: &[(&str, &str, u32)]) {
     let mut told = Vec::new();
     let mut wrong = || {
         let figures = Figures::read(node);
         told.clear();
         for (family, label, count) in expected {
             let found = figures.sum(family, label);
-            if (found - *count as f64).abs() > 0.1 {
+            if (found - f64::from(*count)).abs() > 0.1 {
                 told.push(format!("{family} {label}: {found}, not {count}"));
             }
         }
@@ -73,7 +73,7 @@ fn expect_figures(node: &TestNode, expected: &[(&str, &str, usize)]) {
 }
 
 /// One round: three connections come, talk, and two of them go, one without a word.
-fn churn(node: &TestNode, round: usize) -> Socket {
+fn churn(node: &TestNode, round: u32) -> Socket {
     let mut stays = node.connect(MAIN);
     stays.subscribe("hall");
     stays.join("presence-hall", &format!("user-{round}"));

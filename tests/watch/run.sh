@@ -108,9 +108,19 @@ done
 
 lint() { operator "$1" /metrics >"$work/metrics" && promtool check metrics <"$work/metrics"; }
 check "promtool takes the metrics of a node" lint "$admin_1"
+undocumented() {
+    sed -n 's/^# TYPE \(micronotifier_[a-z_]*\) .*/\1/p' "$work/metrics" | while read -r name; do
+        grep --quiet --fixed-strings "\`$name\`" docs/watching.md || echo "docs/watching.md lacks $name"
+    done | grep .
+}
+check "the manual has every metric of a node among several" refused undocumented
 ends() { operator "$admin_1" /metrics --header 'Accept: application/openmetrics-text' | tail -n 1 | grep --quiet --line-regexp '# EOF'; }
 check "OpenMetrics are told to who asks for them" ends
 check "every query of the dashboard finds data" python3 tests/watch/dashboard.py docker/dashboard.json "http://127.0.0.1:$prometheus" "$DEADLINE_SECONDS"
+asked() { promtool query instant "http://127.0.0.1:$prometheus" "$1" | grep --quiet '=>'; }
+check "the load is seen: messages leave both nodes" wait_for asked 'count(sum by (instance) (rate(micronotifier_messages_sent_total[15s])) > 100) == 2'
+check "so is how long messages wait, of every kind of actor that has some" wait_for asked \
+    'count(sum by (kind) (rate(micronotifier_mailbox_wait_seconds_count{kind=~"session|channel|courier|registry"}[15s])) > 0) == 4'
 check "a query without data is found" refused python3 tests/watch/dashboard.py <(sed 's/micronotifier_mailbox_depth{/micronotifier_no_such_thing{/' docker/dashboard.json) \
     "http://127.0.0.1:$prometheus" 1
 check "Prometheus has loaded every alert, and none fires" python3 tests/watch/alerts.py "http://127.0.0.1:$prometheus" 11

@@ -137,6 +137,35 @@ async fn metrics_are_in_the_text_format() {
 }
 
 #[actix_rt::test]
+async fn every_metric_is_in_the_manual() {
+    let manual = include_str!("../../../docs/watching.md");
+    let (_, text) = bench("", |_| {}).get("/metrics").await;
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let ours: Vec<_> = families.filter(|name| name.starts_with("micronotifier_")).collect();
+    assert!(ours.len() > 30, "{ours:?}");
+    for name in ours {
+        assert!(manual.contains(&format!("`{name}`")), "docs/watching.md lacks {name}");
+    }
+}
+
+#[actix_rt::test]
+async fn open_metrics_are_told_to_who_asks_for_them() {
+    let bench = bench("", |edge| {
+        let config = EdgeConfig { compatibility: Compatibility::Soketi, ..EdgeConfig::default() };
+        edge.edge = Arc::new(config);
+    });
+    let request = TestRequest::with_uri("/metrics")
+        .insert_header(("host", "localhost"))
+        .insert_header(("accept", "application/openmetrics-text;version=1.0.0"));
+    let (response, text) = bench.ask(request).await;
+    assert_eq!(header(&response, "content-type"), Format::OpenMetrics.content_type());
+    assert!(text.contains("# TYPE micronotifier_triggers counter\n"), "{text}");
+    assert!(text.contains("# TYPE soketi_socket_received_bytes unknown\n"), "{text}");
+    assert_eq!(text.matches("# EOF").count(), 1);
+    assert!(text.ends_with("\n# EOF\n"), "{text}");
+}
+
+#[actix_rt::test]
 async fn everything_but_health_and_the_empty_page_wants_the_token() {
     let bench = bench(TOKEN, |_| {});
     for path in ["/ready", "/metrics", "/apps", "/actors"] {
