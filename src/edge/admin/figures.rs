@@ -242,7 +242,7 @@ fn expose_tables(exposition: &mut Exposition, edge: &EdgeState) {
     let highest = tables.iter().map(|tables| tables.outbox_bytes_highest.get()).max();
     exposition
         .family(
-            "micronotifier_outbox_bytes_highest",
+            "micronotifier_fullest_outbox_bytes",
             Kind::Gauge,
             "The most bytes of data that wait for one socket that takes nothing.",
         )
