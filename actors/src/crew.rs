@@ -35,10 +35,9 @@ impl Crew {
     /// Makes room for the couriers of `workers` threads, at least one.
     pub(crate) fn new(workers: usize, apps: &Apps, join_wait: Duration) -> Arc<Self> {
         let workers = workers.max(1);
-        let clock = Clock::start();
         Arc::new(Self {
-            clock,
-            metrics: Arc::new(Metrics::new(apps, workers, clock)),
+            clock: Clock::start(),
+            metrics: Arc::new(Metrics::new(apps, workers)),
             couriers: (0..workers).map(|_| OnceLock::new()).collect(),
             bridge: OnceLock::new(),
             membership: OnceLock::new(),

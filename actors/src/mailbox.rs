@@ -31,7 +31,8 @@ pub trait Named: Message<Result = ()> + Send + 'static {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Letter<M> {
-    pub(crate) message: M,
+    /// The message.
+    pub message: M,
     /// When it was posted, if it is one of those that are timed.
     posted: Option<Moment>,
 }
@@ -83,9 +84,9 @@ impl Tally {
 
 impl Mailbox {
     /// Makes the count of mailboxes that take messages of these names, the most frequent first.
-    pub(crate) fn new(clock: Clock, names: &'static [&'static str]) -> Arc<Self> {
+    pub(crate) fn new(names: &'static [&'static str]) -> Arc<Self> {
         Arc::new(Self {
-            clock,
+            clock: Clock::start(),
             names,
             posted: Posted::default(),
             handled: names.iter().map(|_| Tally::default()).collect(),
@@ -108,7 +109,7 @@ impl Mailbox {
 
     /// Takes a message, and counts it. On the thread of the actors alone, as [`Self::done`] and
     /// [`Self::drop_unread`].
-    pub(crate) fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
+    pub fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
         // it is deepest just before something is taken
         let depth = self.depth();
         if depth > self.highest.get() {
@@ -125,7 +126,7 @@ impl Mailbox {
     }
 
     /// Counts how long a message took.
-    pub(crate) fn done(&self, Taken(begun): Taken) {
+    pub fn done(&self, Taken(begun): Taken) {
         if let Some(begun) = begun {
             self.handling.add(self.clock.now().since(begun));
         }
@@ -221,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_depth_is_what_was_posted_and_neither_taken_nor_dropped() {
-        let mail = Mailbox::new(Clock::start(), &["a", "b"]);
+        let mail = Mailbox::new(&["a", "b"]);
         let letters = ["a", "b", "a", "c"].map(|name| mail.seal(Word(name)));
         assert_eq!((mail.depth(), mail.highest()), (4, 0));
         for (letter, left) in letters.into_iter().zip([3, 2, 1, 0]) {
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn one_message_in_so_many_is_timed() {
-        let mail = Mailbox::new(Clock::start(), &["a"]);
+        let mail = Mailbox::new(&["a"]);
         for _ in 0..=TIMED_ONE_IN {
             let letter = mail.seal(Word("a"));
             mail.done(mail.open(&letter));

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use crate::clock::Clock;
 use crate::config::Apps;
 use crate::mailbox::Mailbox;
 use crate::protocol::AppId;
@@ -86,7 +85,6 @@ pub struct Metrics {
     pub loop_lag: Delays,
     /// What the tables hold, by worker.
     pub tables: Vec<Tables>,
-    clock: Clock,
     apps: HashMap<AppId, Arc<AppMetrics>>,
 }
 
@@ -152,8 +150,8 @@ pub struct Mailboxes {
 }
 
 impl Mailboxes {
-    fn new(clock: Clock) -> Self {
-        let of = |names| Mailbox::new(clock, names);
+    fn new() -> Self {
+        let of = Mailbox::new;
         Self {
             sessions: of(&["tick", "refused"]),
             channels: of(&[
@@ -396,12 +394,11 @@ fn microseconds(count: u32) -> Duration {
 
 impl Metrics {
     /// Starts at nothing, with a place for each application and each worker.
-    pub(crate) fn new(apps: &Apps, workers: usize, clock: Clock) -> Self {
+    pub(crate) fn new(apps: &Apps, workers: usize) -> Self {
         Self {
             actors: LiveActors::default(),
             ended: EndedActors::default(),
-            mail: (0..workers).map(|_| Mailboxes::new(clock)).collect(),
-            clock,
+            mail: (0..workers).map(|_| Mailboxes::new()).collect(),
             loop_lag: Delays::new(LAG_BOUNDS),
             tables: (0..workers).map(|_| Tables::default()).collect(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
@@ -410,7 +407,7 @@ impl Metrics {
 
     /// Returns where the mailboxes of a worker are counted. An unknown one gets counters that nobody reads.
     pub(crate) fn mail_of(&self, worker: usize) -> Mailboxes {
-        self.mail.get(worker).cloned().unwrap_or_else(|| Mailboxes::new(self.clock))
+        self.mail.get(worker).cloned().unwrap_or_else(Mailboxes::new)
     }
 
     /// Returns what is counted for an application. An unknown one gets counters that nobody reads.

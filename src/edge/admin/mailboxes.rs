@@ -51,7 +51,10 @@ const TIMED: [Timed; 2] = [
 
 /// Writes the metrics of all mailboxes.
 pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
-    let kinds = by_kind(&node.metrics().mail);
+    let mut kinds = by_kind(&node.metrics().mail);
+    if let Some(bridge) = node.bridge() {
+        kinds.push(("bridge", vec![&bridge.mail]));
+    }
     for (name, kind, help, read) in PER_WORKER {
         let mut family = exposition.family(name, kind, help);
         for (kind, mailboxes) in &kinds {
@@ -110,9 +113,6 @@ fn expose_ends(exposition: &mut Exposition, node: &NodeHandle, kinds: &[OfKind<'
         // a session that panics ends
         let ends = if *kind == "session" { ended.sessions.panicked.get() } else { 0 };
         family.value(&[("kind", *kind)], contained + ends);
-    }
-    if let Some(bridge) = node.bridge() {
-        family.value(&[("kind", "bridge")], bridge.panics.get());
     }
     if let Some(membership) = node.membership_counters() {
         family.value(&[("kind", "keeper")], membership.panics.get());
