@@ -189,6 +189,11 @@ impl<T> Postbox<T> {
 }
 
 impl<A: Actor> Postbox<Addr<A>> {
+    /// Returns the address.
+    pub(crate) fn to(&self) -> &Addr<A> {
+        &self.to
+    }
+
     /// Posts a message. It is bounded as [`post`] says.
     pub(crate) fn post<M: Named>(&self, message: M)
     where

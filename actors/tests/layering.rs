@@ -38,12 +38,13 @@ const ACTORS: Arrows = &[
     ("channel/count", &["clock"]),
     ("channel/presence", &["protocol", "membership::mirror", "channel"]),
     ("membership/mirror", &["protocol", "channel::Member", "membership"]),
-    ("membership/counters", &["clock", "metrics"]),
+    ("membership/counters", &["clock", "mailbox", "metrics"]),
     ("membership/elsewhere", &["config", "protocol"]),
     ("membership/reach", &["clock"]),
     (
         "membership",
         &[
+            "mailbox",
             "protocol",
             "clock",
             "lifeline",

@@ -121,6 +121,8 @@ asked() { promtool query instant "http://127.0.0.1:$prometheus" "$1" | grep --qu
 check "the load is seen: messages leave both nodes" wait_for asked 'count(sum by (instance) (rate(micronotifier_messages_sent_total[15s])) > 100) == 2'
 check "so is how long messages wait, of every kind of actor that has some" wait_for asked \
     'count(sum by (kind) (rate(micronotifier_mailbox_wait_seconds_count{kind=~"session|channel|courier|registry"}[15s])) > 0) == 4'
+check "the bridge and the keeper are seen too" wait_for asked \
+    'count(sum by (kind) (micronotifier_mailbox_messages_total{kind=~"bridge|keeper"}) > 0) == 2 and sum(micronotifier_mailbox_messages_total{message="other"}) == 0'
 check "a query without data is found" refused python3 tests/watch/dashboard.py <(sed 's/micronotifier_mailbox_depth{/micronotifier_no_such_thing{/' docker/dashboard.json) \
     "http://127.0.0.1:$prometheus" 1
 check "Prometheus has loaded every alert, and none fires" python3 tests/watch/alerts.py "http://127.0.0.1:$prometheus" 11

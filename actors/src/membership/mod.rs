@@ -18,14 +18,14 @@ pub mod redis;
 
 use std::sync::Arc;
 
-use actix::{Message, Recipient};
+use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 
 use self::counters::Counters;
 use crate::channel::Member;
-use crate::door::tell;
 use crate::facts::CachedEvent;
+use crate::mailbox::{Letter, Mailbox, Named, Postbox};
 use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
 
 /// Where a channel's sequence stands.
@@ -159,6 +159,54 @@ pub struct ListOccupied {
     pub answer: oneshot::Sender<Result<Vec<(ChannelName, Counts)>, MembershipError>>,
 }
 
+impl Named for Enter {
+    fn name(&self) -> &'static str {
+        "enter"
+    }
+}
+
+impl Named for Leave {
+    fn name(&self) -> &'static str {
+        "leave"
+    }
+}
+
+impl Named for Count {
+    fn name(&self) -> &'static str {
+        "count"
+    }
+}
+
+impl Named for Vacate {
+    fn name(&self) -> &'static str {
+        "vacate"
+    }
+}
+
+impl Named for ReportConnections {
+    fn name(&self) -> &'static str {
+        "report_connections"
+    }
+}
+
+impl Named for ListMembers {
+    fn name(&self) -> &'static str {
+        "list_members"
+    }
+}
+
+impl Named for CountChannel {
+    fn name(&self) -> &'static str {
+        "count_channel"
+    }
+}
+
+impl Named for ListOccupied {
+    fn name(&self) -> &'static str {
+        "list_occupied"
+    }
+}
+
 // === Events ===
 
 /// What a membership tells its node.
@@ -263,53 +311,74 @@ pub enum MembershipError {
     TooMany,
 }
 
+/// Where a message of this kind is posted.
+type Post<M> = Postbox<Recipient<Letter<M>>>;
+
 /// The addresses of a membership.
 #[derive(Clone)]
 pub struct MembershipHandle {
-    /// Takes [`Enter`].
-    pub enter: Recipient<Enter>,
-    /// Takes [`Leave`].
-    pub leave: Recipient<Leave>,
-    /// Takes [`Count`].
-    pub count: Recipient<Count>,
-    /// Takes [`Vacate`].
-    pub vacate: Recipient<Vacate>,
-    /// Takes [`ReportConnections`].
-    pub connections: Recipient<ReportConnections>,
-    /// Takes [`ListMembers`].
-    pub list_members: Recipient<ListMembers>,
-    /// Takes [`CountChannel`].
-    pub count_channel: Recipient<CountChannel>,
-    /// Takes [`ListOccupied`].
-    pub list_occupied: Recipient<ListOccupied>,
+    enter: Post<Enter>,
+    leave: Post<Leave>,
+    count: Post<Count>,
+    vacate: Post<Vacate>,
+    connections: Post<ReportConnections>,
+    list_members: Post<ListMembers>,
+    count_channel: Post<CountChannel>,
+    list_occupied: Post<ListOccupied>,
     /// Says what it has done.
     pub counters: Arc<Counters>,
 }
 
 impl MembershipHandle {
+    /// Makes the handle of whoever takes all that concerns a membership, and opens it in that mailbox.
+    pub(crate) fn new<A>(taker: &Addr<A>, mail: &Arc<Mailbox>, counters: &Arc<Counters>) -> Self
+    where
+        A: Actor<Context = Context<A>>
+            + Handler<Letter<Enter>>
+            + Handler<Letter<Leave>>
+            + Handler<Letter<Count>>
+            + Handler<Letter<Vacate>>
+            + Handler<Letter<ReportConnections>>
+            + Handler<Letter<ListMembers>>
+            + Handler<Letter<CountChannel>>
+            + Handler<Letter<ListOccupied>>,
+    {
+        Self {
+            enter: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            leave: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            count: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            vacate: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            connections: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            list_members: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            count_channel: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            list_occupied: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            counters: Arc::clone(counters),
+        }
+    }
+
     /// Sends [`Enter`]. Bounded by the place that a join holds.
     pub fn enter(&self, enter: Enter) {
-        tell(&self.enter, enter);
+        self.enter.tell(enter);
     }
 
     /// Sends [`Leave`]. Bounded by live subscriptions.
     pub fn leave(&self, leave: Leave) {
-        tell(&self.leave, leave);
+        self.leave.tell(leave);
     }
 
     /// Sends [`Count`]. Bounded by live subscriptions.
     pub fn count(&self, key: ChannelKey, subscriptions: u64) {
-        tell(&self.count, Count { key, subscriptions });
+        self.count.tell(Count { key, subscriptions });
     }
 
     /// Sends [`Vacate`]. Bounded by live channels.
     pub fn vacate(&self, key: ChannelKey) {
-        tell(&self.vacate, Vacate { key });
+        self.vacate.tell(Vacate { key });
     }
 
     /// Sends [`ReportConnections`]. To be sent by a clock.
     pub fn report_connections(&self, connections: Vec<(AppId, u64)>) {
-        tell(&self.connections, ReportConnections { connections });
+        self.connections.tell(ReportConnections { connections });
     }
 
     /// Asks who is in a presence channel. Bounded by the place that the question holds.
@@ -318,7 +387,7 @@ impl MembershipHandle {
     /// [`MembershipError::Unreachable`].
     pub async fn members(&self, key: ChannelKey) -> Result<Roster, MembershipError> {
         let (answer, answered) = oneshot::channel();
-        tell(&self.list_members, ListMembers { key, answer });
+        self.list_members.tell(ListMembers { key, answer });
         answered.await.unwrap_or(Err(MembershipError::Unreachable))
     }
 
@@ -328,7 +397,7 @@ impl MembershipHandle {
     /// [`MembershipError::Unreachable`].
     pub async fn describe(&self, key: ChannelKey) -> Result<Described, MembershipError> {
         let (answer, answered) = oneshot::channel();
-        tell(&self.count_channel, CountChannel { key, answer });
+        self.count_channel.tell(CountChannel { key, answer });
         answered.await.unwrap_or(Err(MembershipError::Unreachable))
     }
 
@@ -343,7 +412,7 @@ impl MembershipHandle {
         users: bool,
     ) -> Result<Vec<(ChannelName, Counts)>, MembershipError> {
         let (answer, answered) = oneshot::channel();
-        tell(&self.list_occupied, ListOccupied { app, prefix: prefix.to_owned(), users, answer });
+        self.list_occupied.tell(ListOccupied { app, prefix: prefix.to_owned(), users, answer });
         answered.await.unwrap_or(Err(MembershipError::Unreachable))
     }
 }

@@ -55,6 +55,10 @@ pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
     if let Some(bridge) = node.bridge() {
         kinds.push(("bridge", vec![&bridge.mail]));
     }
+    if let Some(membership) = node.membership_counters() {
+        kinds.push(("keeper", vec![&membership.keepers]));
+        kinds.push(("router", vec![&membership.router]));
+    }
     for (name, kind, help, read) in PER_WORKER {
         let mut family = exposition.family(name, kind, help);
         for (kind, mailboxes) in &kinds {
@@ -113,9 +117,6 @@ fn expose_ends(exposition: &mut Exposition, node: &NodeHandle, kinds: &[OfKind<'
         // a session that panics ends
         let ends = if *kind == "session" { ended.sessions.panicked.get() } else { 0 };
         family.value(&[("kind", *kind)], contained + ends);
-    }
-    if let Some(membership) = node.membership_counters() {
-        family.value(&[("kind", "keeper")], membership.panics.get());
     }
 }
 
