@@ -107,8 +107,7 @@ impl Mailbox {
         Letter { message, posted }
     }
 
-    /// Takes a message, and counts it. On the thread of the actors alone, as [`Self::done`] and
-    /// [`Self::drop_unread`].
+    /// Takes a message, and counts it. On the thread of the actors alone, like all that counts what was taken.
     pub fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
         // it is deepest just before something is taken
         let depth = self.depth();

@@ -3,12 +3,14 @@
 //! What happens per delivery is added up first and counted once for the whole fan-out. Numbers are
 //! read one after another, so two of them may differ by what happened in between.
 
+mod delays;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 
+pub use self::delays::Delays;
 use crate::config::Apps;
 use crate::mailbox::Mailbox;
 use crate::protocol::AppId;
@@ -338,60 +340,6 @@ impl Outcomes {
 const LAG_BOUNDS: &[u32] =
     &[1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000];
 
-/// Delays by their length.
-#[derive(Debug)]
-pub struct Delays {
-    /// In microseconds, from the shortest on.
-    bounds: &'static [u32],
-    within: Box<[Counter]>,
-    longer: Counter,
-    microseconds: Counter,
-}
-
-impl Delays {
-    /// Tells delays apart by these bounds, in microseconds, from the shortest on.
-    pub(crate) fn new(bounds: &'static [u32]) -> Self {
-        Self {
-            bounds,
-            within: bounds.iter().map(|_| Counter::default()).collect(),
-            longer: Counter::default(),
-            microseconds: Counter::default(),
-        }
-    }
-
-    /// Counts one.
-    pub fn add(&self, delay: Duration) {
-        let index = self.bounds.iter().position(|bound| delay <= microseconds(*bound));
-        let counter = index.and_then(|index| self.within.get(index));
-        counter.unwrap_or(&self.longer).add(1);
-        self.microseconds.add(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    /// Returns each bound and how many delays were not longer; `None` stands for all delays.
-    pub fn within(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
-        let bounds = self.bounds.iter().map(|bound| Some(microseconds(*bound))).chain([None]);
-        let counters = self.within.iter().chain([&self.longer]);
-        bounds.zip(counters.scan(0, |sum, counter| {
-            *sum += counter.get();
-            Some(*sum)
-        }))
-    }
-
-    /// Returns how many there were.
-    pub fn count(&self) -> u64 {
-        self.within().last().map_or(0, |(_, count)| count)
-    }
-
-    /// Returns the sum of all delays.
-    pub fn sum(&self) -> Duration {
-        Duration::from_micros(self.microseconds.get())
-    }
-}
-
-fn microseconds(count: u32) -> Duration {
-    Duration::from_micros(count.into())
-}
-
 impl Metrics {
     /// Starts at nothing, with a place for each application and each worker.
     pub(crate) fn new(apps: &Apps, workers: usize) -> Self {
@@ -440,17 +388,5 @@ mod tests {
         let counted: Vec<_> = outcomes.by_status().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [(Some(200), 2), (Some(503), 1), (None, 1)]);
         assert_eq!(outcomes.total(), 4);
-    }
-
-    #[test]
-    fn a_delay_is_counted_within_every_bound_that_it_keeps() {
-        let delays = Delays::new(LAG_BOUNDS);
-        for millis in [0, 1, 20, 21, 60_000] {
-            delays.add(Duration::from_millis(millis));
-        }
-        let within: Vec<_> = delays.within().map(|(_, count)| count).collect();
-        assert_eq!(within, [2, 2, 2, 2, 3, 4, 4, 4, 4, 4, 5]);
-        assert_eq!(delays.within().nth(4), Some((Some(Duration::from_millis(20)), 3)));
-        assert_eq!(delays.sum(), Duration::from_millis(60_042));
     }
 }
