@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
-# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker front lab autobahn fuzz; all of them without an argument.
+# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker watch front lab autobahn fuzz; all of them without an argument.
 # Nothing is skipped: what is missing and cannot be installed fails its part. Fuzzing alone needs a nightly
 # toolchain; where there is none, the summary says so. So it does where there is no earlier release to roll from.
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 readonly FUZZ_SECONDS=30
 readonly NO_EARLIER_RELEASE=3 # what previous.sh ends with then
-readonly ALL_PARTS=(lints cargo cluster build sdk python docker front lab autobahn fuzz)
+readonly ALL_PARTS=(lints cargo cluster build sdk python docker watch front lab autobahn fuzz)
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 logs=$target/tests
@@ -68,6 +68,8 @@ python_tests() {
 }
 
 docker_tests() { tests/docker/run.sh; }
+
+watch_tests() { tests/watch/run.sh; }
 
 front_tests() {
     local status=0 pattern='test*.py'
@@ -175,7 +177,7 @@ mkdir -p "$logs"
 for part in "$@"; do
     case $part in
         lints | build | sdk | autobahn | fuzz) run_part "$part" "$part" ;;
-        cargo | cluster | python | docker | front | lab) run_part "$part" "${part}_tests" ;;
+        cargo | cluster | python | docker | watch | front | lab) run_part "$part" "${part}_tests" ;;
         *) echo "no such part: $part (there are: ${ALL_PARTS[*]})"; exit 64 ;;
     esac
 done

@@ -18,6 +18,7 @@ use actix::{Actor, Addr, AsyncContext as _, Context, Handler};
 use crate::desk::{Desk, TICK};
 use crate::errand::Errand;
 use crate::lifeline::contain;
+use crate::mailbox::Letter;
 use crate::metrics::Alive;
 
 // === State ===
@@ -45,7 +46,7 @@ impl Actor for Courier {
         let mut due = self.desk.now();
         ctx.run_interval(TICK, move |courier, _| {
             due = due.after(TICK);
-            contain("courier", || courier.desk.on_tick(due));
+            contain("courier", courier.desk.panics(), || courier.desk.on_tick(due));
         });
     }
 }
@@ -62,7 +63,8 @@ impl ActorFuture<Courier> for Turns {
         _ctx: &mut Context<Courier>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        let more = contain("courier", || courier.desk.turn()).unwrap_or(true);
+        let more =
+            contain("courier", courier.desk.panics(), || courier.desk.turn()).unwrap_or(true);
         if more {
             // not `wake_by_ref`: the runtime must look at its sockets before the next turn
             let mut next_turn = std::pin::pin!(tokio::task::yield_now());
@@ -76,10 +78,10 @@ impl ActorFuture<Courier> for Turns {
 
 // === Handlers ===
 
-impl Handler<Errand> for Courier {
+impl Handler<Letter<Errand>> for Courier {
     type Result = ();
 
-    fn handle(&mut self, errand: Errand, _ctx: &mut Self::Context) {
+    fn handle(&mut self, errand: Letter<Errand>, _ctx: &mut Self::Context) {
         self.desk.add(errand);
     }
 }

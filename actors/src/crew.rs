@@ -10,8 +10,8 @@ use crate::bridge::BridgeHandle;
 use crate::clock::{Clock, Moment};
 use crate::config::Apps;
 use crate::courier::Courier;
-use crate::door::post;
 use crate::errand::Errand;
+use crate::mailbox::Postbox;
 use crate::membership::MembershipHandle;
 use crate::membership::elsewhere::Elsewhere;
 use crate::membership::reach::Reach;
@@ -22,7 +22,7 @@ use crate::seat::ChannelId;
 pub(crate) struct Crew {
     clock: Clock,
     metrics: Arc<Metrics>,
-    couriers: Vec<OnceLock<Addr<Courier>>>,
+    couriers: Vec<OnceLock<Postbox<Addr<Courier>>>>,
     bridge: OnceLock<BridgeHandle>,
     membership: OnceLock<MembershipHandle>,
     reach: Reach,
@@ -97,6 +97,8 @@ impl Crew {
 
     /// Sets a worker's courier; `false` if it has one.
     pub(crate) fn set_courier(&self, worker: usize, courier: Addr<Courier>) -> bool {
+        let mail = self.metrics.mail_of(worker).courier;
+        let courier = Postbox::new(courier, mail);
         self.couriers.get(worker).is_some_and(|place| place.set(courier).is_ok())
     }
 
@@ -113,7 +115,7 @@ impl Crew {
     /// Sends an errand to a worker's courier.
     pub(crate) fn send(&self, worker: usize, errand: Errand) {
         if let Some(courier) = self.couriers.get(worker).and_then(OnceLock::get) {
-            post(courier, errand);
+            courier.post(errand);
         }
     }
 }

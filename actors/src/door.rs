@@ -45,15 +45,22 @@ impl Bound {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        self.highest.fetch_max(before + 1, Ordering::Relaxed);
+        self.mark(before + 1);
         Some(Place(Arc::new(Held(Arc::clone(self)))))
     }
 
     /// Takes a place even over the bound: for what is here already, and must go on.
     pub(crate) fn take(self: &Arc<Self>) -> Place {
         let before = self.taken.fetch_add(1, Ordering::Relaxed);
-        self.highest.fetch_max(before + 1, Ordering::Relaxed);
+        self.mark(before + 1);
         Place(Arc::new(Held(Arc::clone(self))))
+    }
+
+    /// Notes how many are taken, if there never were as many.
+    fn mark(&self, taken: usize) {
+        if taken > self.highest.load(Ordering::Relaxed) {
+            self.highest.fetch_max(taken, Ordering::Relaxed);
+        }
     }
 
     /// Tells whether a place is free, as far as one may know who takes it next.

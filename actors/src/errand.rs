@@ -3,6 +3,7 @@
 use actix::Message;
 
 use crate::door::Place;
+use crate::mailbox::Named;
 use crate::protocol::{Frame, SocketId};
 use crate::seat::{ChannelId, Seat};
 use crate::session::effect::{Close, Refused};
@@ -33,4 +34,19 @@ pub(crate) enum Errand {
     DismissAll { close: Close },
     /// Frees the slot of a connection that is gone.
     Forget { seat: Seat },
+}
+
+impl Named for Errand {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Deliver { .. } => "deliver",
+            Self::Attach { .. } => "attach",
+            Self::Detach { .. } => "detach",
+            Self::Tell { .. } => "tell",
+            Self::Refuse { .. } => "refuse",
+            Self::Dismiss { .. } => "dismiss",
+            Self::DismissAll { .. } => "dismiss_all",
+            Self::Forget { .. } => "forget",
+        }
+    }
 }

@@ -74,6 +74,7 @@ mod errand;
 mod facts;
 mod lifeline;
 pub mod limits;
+pub mod mailbox;
 pub mod membership;
 pub mod metrics;
 mod node;

@@ -3,14 +3,18 @@
 //! What happens per delivery is added up first and counted once for the whole fan-out. Numbers are
 //! read one after another, so two of them may differ by what happened in between.
 
+mod delays;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 
+pub use self::delays::Delays;
 use crate::config::Apps;
+use crate::mailbox::Mailbox;
 use crate::protocol::AppId;
+use crate::protocol::kind::ChannelKind;
 
 /// A number that only grows. Relaxed: it orders nothing else.
 #[derive(Debug, Default)]
@@ -74,6 +78,10 @@ impl Gauge {
 pub struct Metrics {
     /// The actors that live, by kind.
     pub actors: LiveActors,
+    /// How actors have ended, by kind.
+    pub ended: EndedActors,
+    /// What is counted of mailboxes, by worker.
+    pub mail: Vec<Mailboxes>,
     /// How late the event loops of the workers were, looked at four times a second in each: what a socket
     /// waits for its turn.
     pub loop_lag: Delays,
@@ -97,6 +105,102 @@ pub struct LiveActors {
     pub users: Living,
 }
 
+/// How many actors have ended, by kind. The others stay as long as their worker.
+#[derive(Debug, Default)]
+pub struct EndedActors {
+    /// Sessions.
+    pub sessions: Ends,
+    /// Channels.
+    pub channels: Ends,
+}
+
+/// How many actors have ended, by cause.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// What they were there for was over.
+    pub done: Counter,
+    /// Their client did not read.
+    pub evicted: Counter,
+    /// They panicked.
+    pub panicked: Counter,
+}
+
+impl Ends {
+    /// Returns each cause and how many ended by it.
+    pub fn by_cause(&self) -> [(&'static str, u64); 3] {
+        [
+            ("done", self.done.get()),
+            ("evicted", self.evicted.get()),
+            ("panicked", self.panicked.get()),
+        ]
+    }
+}
+
+/// What is counted of the mailboxes of one worker's actors, by kind.
+#[derive(Debug, Clone)]
+pub struct Mailboxes {
+    /// Of all sessions together.
+    pub sessions: Arc<Mailbox>,
+    /// Of all channels of its registry together.
+    pub channels: Arc<Mailbox>,
+    /// Of its courier; what its desk has not begun yet still waits.
+    pub courier: Arc<Mailbox>,
+    /// Of its registry.
+    pub registry: Arc<Mailbox>,
+    /// Of its users.
+    pub users: Arc<Mailbox>,
+}
+
+impl Mailboxes {
+    fn new() -> Self {
+        let of = Mailbox::new;
+        Self {
+            sessions: of(&["tick", "refused"]),
+            channels: of(&[
+                "publish",
+                "whisper",
+                "relayed",
+                "join",
+                "leave",
+                "tell",
+                "describe",
+                "resend",
+                "counted",
+                "entered",
+                "followed",
+                "list_members",
+                "watch",
+                "unwatch",
+                "terminate",
+                "retire",
+            ]),
+            courier: of(&[
+                "deliver",
+                "attach",
+                "detach",
+                "tell",
+                "forget",
+                "refuse",
+                "dismiss",
+                "dismiss_all",
+            ]),
+            registry: of(&["route", "channel_ended", "describe_all"]),
+            users: of(&["enter", "exit", "seen", "look_again"]),
+        }
+    }
+
+    /// Returns each kind of actor and what is counted of its mailboxes.
+    pub fn by_kind(&self) -> [(&'static str, &Mailbox); 5] {
+        [
+            ("session", &self.sessions),
+            ("channel", &self.channels),
+            ("courier", &self.courier),
+            ("registry", &self.registry),
+            ("users", &self.users),
+        ]
+    }
+}
+
 /// What the tables of one worker hold: nothing, once every client is gone and every wait is over.
 #[derive(Debug, Default)]
 pub struct Tables {
@@ -114,6 +218,10 @@ pub struct Tables {
     pub watched: Gauge,
     /// Bytes that wait for these.
     pub outbox_bytes: Gauge,
+    /// The most that wait for one of these.
+    pub outbox_bytes_highest: Gauge,
+    /// When the event loop was last seen to run, in milliseconds since the node's start.
+    pub ran_at: Gauge,
     /// Channels that the registry has.
     pub channels: Gauge,
     /// Connections that are signed in.
@@ -139,6 +247,10 @@ pub struct AppMetrics {
     pub received: Traffic,
     /// Events accepted from the HTTP API, one for each channel.
     pub published: Counter,
+    /// Client events accepted from connections.
+    pub client_events: Counter,
+    /// Subscriptions that channels of this node hold, by kind of channel.
+    pub subscriptions: Subscriptions,
     /// Calls that publish.
     pub triggers: Outcomes,
     /// All other API calls.
@@ -156,6 +268,22 @@ impl AppMetrics {
     pub fn connections(&self) -> u64 {
         let closed = self.connections_closed.get();
         self.connections_opened.get().saturating_sub(closed)
+    }
+}
+
+/// Live subscriptions, by kind of channel.
+#[derive(Debug, Default)]
+pub struct Subscriptions([Living; ChannelKind::ALL.len()]);
+
+impl Subscriptions {
+    /// Returns those of a kind.
+    pub(crate) fn of(&self, kind: ChannelKind) -> Option<&Living> {
+        self.0.get(kind as usize)
+    }
+
+    /// Returns each kind of channel and how many subscriptions there are.
+    pub fn by_kind(&self) -> impl Iterator<Item = (ChannelKind, u64)> {
+        ChannelKind::ALL.into_iter().zip(self.0.iter().map(Living::get))
     }
 }
 
@@ -208,55 +336,26 @@ impl Outcomes {
     }
 }
 
-/// The delays that are told apart, in milliseconds.
-const DELAY_BOUNDS: [u16; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
-
-/// Delays by their length.
-#[derive(Debug, Default)]
-pub struct Delays {
-    within: [Counter; DELAY_BOUNDS.len()],
-    longer: Counter,
-    microseconds: Counter,
-}
-
-impl Delays {
-    /// Counts one.
-    pub fn add(&self, delay: Duration) {
-        let index = DELAY_BOUNDS.iter().position(|bound| delay <= milliseconds(*bound));
-        let counter = index.and_then(|index| self.within.get(index));
-        counter.unwrap_or(&self.longer).add(1);
-        self.microseconds.add(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    /// Returns each bound and how many delays were not longer; `None` stands for all delays.
-    pub fn within(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
-        let bounds = DELAY_BOUNDS.iter().map(|bound| Some(milliseconds(*bound))).chain([None]);
-        let counters = self.within.iter().chain([&self.longer]);
-        bounds.zip(counters.scan(0, |sum, counter| {
-            *sum += counter.get();
-            Some(*sum)
-        }))
-    }
-
-    /// Returns the sum of all delays.
-    pub fn sum(&self) -> Duration {
-        Duration::from_micros(self.microseconds.get())
-    }
-}
-
-fn milliseconds(count: u16) -> Duration {
-    Duration::from_millis(count.into())
-}
+/// The lags of event loops that are told apart, in microseconds.
+const LAG_BOUNDS: &[u32] =
+    &[1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000];
 
 impl Metrics {
     /// Starts at nothing, with a place for each application and each worker.
     pub(crate) fn new(apps: &Apps, workers: usize) -> Self {
         Self {
             actors: LiveActors::default(),
-            loop_lag: Delays::default(),
+            ended: EndedActors::default(),
+            mail: (0..workers).map(|_| Mailboxes::new()).collect(),
+            loop_lag: Delays::new(LAG_BOUNDS),
             tables: (0..workers).map(|_| Tables::default()).collect(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
         }
+    }
+
+    /// Returns where the mailboxes of a worker are counted. An unknown one gets counters that nobody reads.
+    pub(crate) fn mail_of(&self, worker: usize) -> Mailboxes {
+        self.mail.get(worker).cloned().unwrap_or_else(Mailboxes::new)
     }
 
     /// Returns what is counted for an application. An unknown one gets counters that nobody reads.
@@ -289,17 +388,5 @@ mod tests {
         let counted: Vec<_> = outcomes.by_status().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [(Some(200), 2), (Some(503), 1), (None, 1)]);
         assert_eq!(outcomes.total(), 4);
-    }
-
-    #[test]
-    fn a_delay_is_counted_within_every_bound_that_it_keeps() {
-        let delays = Delays::default();
-        for millis in [0, 1, 20, 21, 60_000] {
-            delays.add(Duration::from_millis(millis));
-        }
-        let within: Vec<_> = delays.within().map(|(_, count)| count).collect();
-        assert_eq!(within, [2, 2, 2, 2, 3, 4, 4, 4, 4, 4, 5]);
-        assert_eq!(delays.within().nth(4), Some((Some(Duration::from_millis(20)), 3)));
-        assert_eq!(delays.sum(), Duration::from_millis(60_042));
     }
 }

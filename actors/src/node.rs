@@ -15,7 +15,7 @@ use crate::bridge::watch::BridgeWatch;
 use crate::bridge::{BridgeHandle, BridgeSink};
 use crate::config::{Apps, NodeConfig};
 use crate::courier::Courier;
-use crate::desk::Desk;
+use crate::desk::{Desk, TICK};
 use crate::door::Usage;
 use crate::errand::Errand;
 use crate::facts::NodeError;
@@ -23,7 +23,7 @@ use crate::limits::NodeLimits;
 use crate::membership::counters::Counters;
 use crate::membership::reach::Reach;
 use crate::membership::{MembershipHandle, MembershipSink};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Tables};
 use crate::protocol::AppId;
 use crate::registry::Registry;
 use crate::session::effect::Close;
@@ -101,9 +101,14 @@ impl NodeHandle {
         let desk = Desk::new(worker, crew.clock(), limits.clone(), Arc::clone(crew.metrics()));
         let users = Users::new(index, Arc::clone(registries), crew, limits.offline_delay);
         let attached = crew.set_courier(index, Courier::start_beside(&desk))
-            && registries.set(index, Registry::new(index, Arc::clone(crew)).start())
+            && registries.set(
+                index,
+                Registry::new(index, Arc::clone(crew)).start(),
+                crew.metrics(),
+            )
             && self.shared.set_users(index, users.start());
         if attached {
+            desk.tell_ran(crew.now());
             Ok(Worker::new(desk, Arc::clone(&self.shared)))
         } else {
             Err(NodeError::Stopped)
@@ -123,6 +128,16 @@ impl NodeHandle {
     /// Returns how long ago the node was made.
     pub fn uptime(&self) -> Duration {
         self.shared.crew.now().elapsed()
+    }
+
+    /// Returns how long ago each worker's event loop should have been seen to run, and was not: nothing for one
+    /// that is well. Those that are not attached are left out.
+    pub fn behind(&self) -> Vec<Duration> {
+        let crew = &self.shared.crew;
+        let now = crew.now().elapsed();
+        let ran_at = |tables: &Tables| Duration::from_millis(tables.ran_at.get());
+        let attached = crew.metrics().tables.iter().take(self.shared.attached());
+        attached.map(|tables| now.saturating_sub(ran_at(tables) + TICK)).collect()
     }
 
     /// Returns what is counted.

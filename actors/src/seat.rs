@@ -2,6 +2,7 @@
 
 use actix::Message;
 
+use crate::mailbox::Named;
 use crate::protocol::SocketId;
 use crate::session::effect::Refused;
 
@@ -35,4 +36,13 @@ pub enum Notice {
     Tick,
     /// A channel did not take its subscription.
     Refused(Refused),
+}
+
+impl Named for Notice {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Tick => "tick",
+            Self::Refused(_) => "refused",
+        }
+    }
 }

@@ -9,9 +9,9 @@ use crate::bridge::{BridgeEvent, Held, Relay, Relayed};
 use crate::channel::{Command, Route};
 use crate::config::{Apps, NodeConfig};
 use crate::crew::Crew;
-use crate::door::post;
 use crate::facts::NodeError;
 use crate::limits::NodeLimits;
+use crate::mailbox::Postbox;
 use crate::membership::{Counts, MembershipEvent};
 use crate::protocol::{AppId, ChannelKey};
 use crate::registry::Registries;
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) limits: NodeLimits,
     pub(crate) crew: Arc<Crew>,
     pub(crate) registries: Arc<Registries>,
-    users: Vec<OnceLock<Addr<Users>>>,
+    users: Vec<OnceLock<Postbox<Addr<Users>>>>,
     attached: AtomicUsize,
     stopping: AtomicBool,
 }
@@ -48,13 +48,19 @@ impl Shared {
         self.attached.fetch_add(1, Ordering::AcqRel)
     }
 
+    /// Returns how many threads have attached themselves.
+    pub(crate) fn attached(&self) -> usize {
+        self.users.iter().filter(|users| users.get().is_some()).count()
+    }
+
     /// Sets the place of a worker's users; `false` if it is taken.
     pub(crate) fn set_users(&self, worker: usize, users: Addr<Users>) -> bool {
+        let users = Postbox::new(users, self.crew.metrics().mail_of(worker).users);
         self.users.get(worker).is_some_and(|place| place.set(users).is_ok())
     }
 
     /// Returns who has the users of an application.
-    pub(crate) fn users_of(&self, app: &AppId) -> Result<&Addr<Users>, NodeError> {
+    pub(crate) fn users_of(&self, app: &AppId) -> Result<&Postbox<Addr<Users>>, NodeError> {
         let users = self.users.get(self.registries.index_of(app)).and_then(OnceLock::get);
         users.ok_or(NodeError::Stopped)
     }
@@ -121,7 +127,7 @@ impl Shared {
     /// Has all who are watched looked at: nobody is told of what the broker has lost.
     fn look_again(&self) {
         for users in self.users.iter().filter_map(OnceLock::get) {
-            post(users, LookAgain);
+            users.post(LookAgain);
         }
     }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::channel::{Command, Join, Route};
 use crate::config::App;
 use crate::desk::Desk;
-use crate::door::post;
 use crate::facts::NodeError;
 use crate::metrics::Metrics;
 use crate::protocol::{ChannelKey, ChannelName};
@@ -99,14 +98,14 @@ impl Worker {
     pub fn sign_in(&self, app: &Arc<App>, seat: Seat, sign_in: SignIn) -> Result<(), NodeError> {
         let users = self.shared.users_of(&app.id)?;
         let place = self.shared.registries.reserve_command(&app.id)?;
-        post(users, Enter { app: Arc::clone(app), seat, sign_in, place });
+        users.post(Enter { app: Arc::clone(app), seat, sign_in, place });
         Ok(())
     }
 
     /// Lets the identity of a connection go that has ended.
     pub fn sign_out(&self, app: &Arc<App>, seat: Seat) {
         if let Ok(users) = self.shared.users_of(&app.id) {
-            post(users, Exit { app: Arc::clone(app), seat });
+            users.post(Exit { app: Arc::clone(app), seat });
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler};
 use bytes::Bytes;
 use micronotifier_actors::config::{App, Apps, NodeConfig};
+use micronotifier_actors::mailbox::Letter;
 use micronotifier_actors::protocol::sign::Credential;
 use micronotifier_actors::protocol::{ChannelName, EventName, Frame, SocketId};
 use micronotifier_actors::session::effect::{Close, Subscription};
@@ -42,10 +43,10 @@ impl Actor for Quiet {
     type Context = Context<Self>;
 }
 
-impl Handler<Notice> for Quiet {
+impl Handler<Letter<Notice>> for Quiet {
     type Result = ();
 
-    fn handle(&mut self, _notice: Notice, _ctx: &mut Self::Context) {}
+    fn handle(&mut self, _notice: Letter<Notice>, _ctx: &mut Self::Context) {}
 }
 
 /// A node that serves once its workers are attached, and who publishes what on it.
@@ -105,7 +106,7 @@ impl Audience {
     /// Subscribes so many sockets, and waits until all of them are told so.
     pub(crate) async fn seat(stage: &Stage, worker: &Worker, sockets: u32) -> Self {
         let written = Rc::new(Cell::new(0));
-        let session = Quiet.start().recipient::<Notice>();
+        let session = Quiet.start().recipient::<Letter<Notice>>();
         let Stage { app, channel, .. } = stage;
         for number in 1..=sockets {
             let wire = Sink(Rc::clone(&written));

@@ -166,6 +166,7 @@ async fn serve(request: &HttpRequest, body: &mut RequestBody) -> Result<HttpResp
         Endpoint::Ready => {
             Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("OK"))
         }
+        Endpoint::Up => Ok(admin::up(state)),
         Endpoint::Metrics => Ok(admin::soketi_metrics(state)),
         _ => {
             let outcome = reply(&call, endpoint, body).await;
@@ -208,8 +209,9 @@ async fn reply(
             users::terminate(call, &signed, user).await
         }
         Endpoint::Apps => ops::apps(call),
-        Endpoint::Up => Ok(ops::up()),
-        Endpoint::Socket | Endpoint::Ready | Endpoint::Metrics => Err(ApiError::NotFound),
+        Endpoint::Socket | Endpoint::Up | Endpoint::Ready | Endpoint::Metrics => {
+            Err(ApiError::NotFound)
+        }
     }
 }
 

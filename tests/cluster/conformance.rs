@@ -5,7 +5,7 @@ use std::time::Duration;
 use micronotifier_actors::bridge::loopback::Hub;
 use micronotifier_actors::bridge::redis::Ready;
 use micronotifier_actors::bridge::{
-    BridgeEvent, BridgeHandle, BridgeSink, Follow, Relay, Relayed, Remembered, Unfollow,
+    BridgeEvent, BridgeHandle, BridgeSink, Relay, Relayed, Remembered,
 };
 use micronotifier_actors::protocol::{AppId, ChannelKey, ChannelName, EventName, SocketId, UserId};
 use tokio::sync::{mpsc, oneshot};
@@ -48,7 +48,7 @@ impl Side {
 
     /// Follows a channel; returns what it remembers.
     async fn follow(&mut self, key: &ChannelKey, wish: u64) -> Option<Remembered> {
-        self.bridge.follow.try_send(Follow { key: key.clone(), wish }).unwrap();
+        self.bridge.follow(key.clone(), wish);
         loop {
             if let BridgeEvent::Followed { key: followed, wish: answered, remembered } =
                 self.next().await
@@ -61,14 +61,14 @@ impl Side {
     }
 
     fn unfollow(&self, key: &ChannelKey) {
-        self.bridge.unfollow.try_send(Unfollow { key: key.clone() }).unwrap();
+        self.bridge.unfollow(key.clone());
     }
 
     /// Relays and waits until the bridge has taken it.
     async fn relay(&self, mut relay: Relay) {
         let (done, taken) = oneshot::channel();
         relay.done = Some(done);
-        self.bridge.relay.do_send(relay);
+        self.bridge.relay(relay);
         timeout(DEADLINE, taken).await.expect("in time").expect("an answer").expect("taken");
     }
 
@@ -118,7 +118,7 @@ fn followers_see_one_order_and_the_sender_is_among_them() {
         for index in 0..200 {
             for side in [&here, &there] {
                 let relay = Relay::new(key.clone(), published(&index.to_string()));
-                side.bridge.relay.do_send(relay);
+                side.bridge.relay(relay);
             }
         }
         let mut seen = Vec::new();
@@ -141,7 +141,7 @@ fn the_order_of_a_sender_is_kept() {
         let key = key("sender");
         there.follow(&key, 1).await;
         for index in 0..1000 {
-            here.bridge.relay.do_send(Relay::new(key.clone(), published(&index.to_string())));
+            here.bridge.relay(Relay::new(key.clone(), published(&index.to_string())));
         }
         for index in 0..1000 {
             assert_eq!(there.published().await.0, index.to_string());
@@ -288,7 +288,7 @@ fn a_node_that_panics_at_an_event_hears_the_next() {
         let mut told = async || timeout(DEADLINE, told.recv()).await.expect("in time").unwrap();
         let here = Broker::Redis(redis.options()).connect().await;
         let key = key("panic");
-        bridge.follow.try_send(Follow { key: key.clone(), wish: 1 }).unwrap();
+        bridge.follow(key.clone(), 1);
         assert_eq!(told().await, "followed");
         for text in ["1", "panic", "2"] {
             here.publish(&key, text).await;

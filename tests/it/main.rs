@@ -34,6 +34,7 @@ mod listen;
 mod liveness;
 mod logs;
 mod presence;
+mod recount;
 mod slow_consumer;
 mod subscribe;
 mod support;

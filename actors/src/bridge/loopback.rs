@@ -15,6 +15,7 @@ use super::watch::BridgeWatch;
 use super::{
     BridgeEvent, BridgeHandle, BridgeSink, Follow, Held, Relay, Relayed, Remembered, Unfollow,
 };
+use crate::mailbox::{Letter, Mailbox};
 use crate::protocol::ChannelKey;
 
 /// What the nodes of one process share.
@@ -35,15 +36,10 @@ impl Hub {
             state.nodes.push(sink);
             state.nodes.len() - 1
         });
-        let bridge = LoopbackBridge { hub: self.clone(), node };
+        let watch = Arc::new(BridgeWatch::unbreakable());
+        let bridge = LoopbackBridge { hub: self.clone(), node, mail: Arc::clone(&watch.mail) };
         let bridge = LoopbackBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| bridge);
-        BridgeHandle {
-            relay: bridge.clone().recipient(),
-            follow: bridge.clone().recipient(),
-            unfollow: bridge.recipient(),
-            watch: Arc::new(BridgeWatch::unbreakable()),
-            knows_repeats: false,
-        }
+        BridgeHandle::new(&bridge, watch)
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
@@ -55,16 +51,19 @@ impl Hub {
 struct LoopbackBridge {
     hub: Hub,
     node: usize,
+    mail: Arc<Mailbox>,
 }
 
 impl Actor for LoopbackBridge {
     type Context = Context<Self>;
 }
 
-impl Handler<Relay> for LoopbackBridge {
+impl Handler<Letter<Relay>> for LoopbackBridge {
     type Result = ();
 
-    fn handle(&mut self, relay: Relay, _ctx: &mut Self::Context) {
+    fn handle(&mut self, relay: Letter<Relay>, _ctx: &mut Self::Context) {
+        let taken = self.mail.open(&relay);
+        let relay = relay.message;
         self.hub.with(|state| {
             state.remember(&relay);
             let followers = state.followers.get(&relay.key).into_iter().flatten();
@@ -80,13 +79,16 @@ impl Handler<Relay> for LoopbackBridge {
             // who has given up waiting was told so by the deadline
             done.send(Ok(())).unwrap_or_default();
         }
+        self.mail.done(taken);
     }
 }
 
-impl Handler<Follow> for LoopbackBridge {
+impl Handler<Letter<Follow>> for LoopbackBridge {
     type Result = ();
 
-    fn handle(&mut self, Follow { key, wish }: Follow, _ctx: &mut Self::Context) {
+    fn handle(&mut self, follow: Letter<Follow>, _ctx: &mut Self::Context) {
+        let taken = self.mail.open(&follow);
+        let Follow { key, wish } = follow.message;
         self.hub.with(|state| {
             let followers = state.followers.entry(key.clone()).or_default();
             if !followers.contains(&self.node) {
@@ -97,13 +99,16 @@ impl Handler<Follow> for LoopbackBridge {
                 sink(BridgeEvent::Followed { key, wish, remembered });
             }
         });
+        self.mail.done(taken);
     }
 }
 
-impl Handler<Unfollow> for LoopbackBridge {
+impl Handler<Letter<Unfollow>> for LoopbackBridge {
     type Result = ();
 
-    fn handle(&mut self, Unfollow { key }: Unfollow, _ctx: &mut Self::Context) {
+    fn handle(&mut self, unfollow: Letter<Unfollow>, _ctx: &mut Self::Context) {
+        let taken = self.mail.open(&unfollow);
+        let Unfollow { key } = unfollow.message;
         self.hub.with(|state| {
             if let Some(followers) = state.followers.get_mut(&key) {
                 followers.retain(|node| *node != self.node);
@@ -112,6 +117,7 @@ impl Handler<Unfollow> for LoopbackBridge {
                 }
             }
         });
+        self.mail.done(taken);
     }
 }
 

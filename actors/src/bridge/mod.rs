@@ -12,14 +12,16 @@ pub mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Message, Recipient};
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler, Message, Recipient};
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 
 use self::watch::BridgeWatch;
 use crate::channel::Member;
-use crate::door::{Place, tell};
+use crate::door::Place;
 use crate::facts::Repeatable;
+use crate::mailbox::{Letter, Named, Postbox};
 use crate::membership::{Counts, Position};
 use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
 
@@ -148,6 +150,24 @@ pub struct Unfollow {
     pub key: ChannelKey,
 }
 
+impl Named for Relay {
+    fn name(&self) -> &'static str {
+        "relay"
+    }
+}
+
+impl Named for Follow {
+    fn name(&self) -> &'static str {
+        "follow"
+    }
+}
+
+impl Named for Unfollow {
+    fn name(&self) -> &'static str {
+        "unfollow"
+    }
+}
+
 // === Events ===
 
 /// What a bridge tells its node.
@@ -201,12 +221,9 @@ pub enum BridgeError {
 /// The addresses of a bridge.
 #[derive(Clone)]
 pub struct BridgeHandle {
-    /// Takes [`Relay`].
-    pub relay: Recipient<Relay>,
-    /// Takes [`Follow`].
-    pub follow: Recipient<Follow>,
-    /// Takes [`Unfollow`].
-    pub unfollow: Recipient<Unfollow>,
+    relay: Postbox<Recipient<Letter<Relay>>>,
+    follow: Postbox<Recipient<Letter<Follow>>>,
+    unfollow: Postbox<Recipient<Letter<Unfollow>>>,
     /// Says whether it is whole, and what it has counted.
     pub watch: Arc<BridgeWatch>,
     /// Whether it heeds [`Relay::once`].
@@ -214,15 +231,36 @@ pub struct BridgeHandle {
 }
 
 impl BridgeHandle {
-    pub(crate) fn relay(&self, relay: Relay) {
-        tell(&self.relay, relay);
+    /// Makes the handle of an actor that takes the three commands, and opens them in the watch's mailbox.
+    pub fn new<A>(bridge: &Addr<A>, watch: Arc<BridgeWatch>) -> Self
+    where
+        A: Actor + Handler<Letter<Relay>> + Handler<Letter<Follow>> + Handler<Letter<Unfollow>>,
+        A::Context: ToEnvelope<A, Letter<Relay>>
+            + ToEnvelope<A, Letter<Follow>>
+            + ToEnvelope<A, Letter<Unfollow>>,
+    {
+        let mail = || Arc::clone(&watch.mail);
+        Self {
+            relay: Postbox::new(bridge.clone().recipient(), mail()),
+            follow: Postbox::new(bridge.clone().recipient(), mail()),
+            unfollow: Postbox::new(bridge.clone().recipient(), mail()),
+            watch,
+            knows_repeats: false,
+        }
     }
 
-    pub(crate) fn follow(&self, key: ChannelKey, wish: u64) {
-        tell(&self.follow, Follow { key, wish });
+    /// Sends [`Relay`]. Bounded by the place that it holds.
+    pub fn relay(&self, relay: Relay) {
+        self.relay.tell(relay);
     }
 
-    pub(crate) fn unfollow(&self, key: ChannelKey) {
-        tell(&self.unfollow, Unfollow { key });
+    /// Sends [`Follow`]. Bounded by live channels.
+    pub fn follow(&self, key: ChannelKey, wish: u64) {
+        self.follow.tell(Follow { key, wish });
+    }
+
+    /// Sends [`Unfollow`]. Bounded by live channels.
+    pub fn unfollow(&self, key: ChannelKey) {
+        self.unfollow.tell(Unfollow { key });
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::wire::WireError;
+use crate::mailbox::Mailbox;
 use crate::metrics::{Counter, Gauge};
 
 /// The state of one bridge and its counters: atomics that the bridge raises and anybody reads.
@@ -31,6 +32,8 @@ pub struct BridgeWatch {
     pub duplicates: Counter,
     /// What was dropped, by cause.
     pub dropped: Dropped,
+    /// What is counted of the bridge's mailbox; its panics are those of commands, messages and tasks.
+    pub mail: Arc<Mailbox>,
 }
 
 /// The state of one part of a bridge: what leads to one partition.
@@ -110,6 +113,7 @@ impl BridgeWatch {
             epochs: Counter::default(),
             duplicates: Counter::default(),
             dropped: Dropped::default(),
+            mail: Mailbox::new(&["relay", "follow", "unfollow"]),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::channel::{Member, Seen};
 use crate::config::App;
 use crate::door::Place;
 use crate::facts::{ChannelFacts, Publication};
+use crate::mailbox::{Letter, Named, Postbox};
 use crate::membership::{Counts, Outcome, Position, Ticket};
 use crate::protocol::kind::Capabilities;
 use crate::protocol::{ChannelKey, Frame, UserId};
@@ -23,6 +24,15 @@ pub(crate) struct Route {
     pub(crate) key: ChannelKey,
     pub(crate) app: Arc<App>,
     pub(crate) command: Command,
+}
+
+/// Who is told whether a user is online.
+pub(crate) type Watcher = Postbox<Recipient<Letter<Seen>>>;
+
+impl Named for Route {
+    fn name(&self) -> &'static str {
+        "route"
+    }
 }
 
 /// What a channel can be asked. The registry alone sends it.
@@ -44,7 +54,7 @@ pub(crate) enum Command {
     /// Close the connection of every subscriber.
     Terminate,
     /// Tell from now on whether the channel's user is online on any node.
-    Watch { user: UserId, watcher: Recipient<Seen> },
+    Watch { user: UserId, watcher: Watcher },
     /// Tell it no more.
     Unwatch,
     /// Say what is known of the channel.
@@ -93,6 +103,28 @@ impl<T> Answer<T> {
         if let Some(waiting) = self.0 {
             // who gave up waiting has been told so by the deadline
             drop(waiting.send(answer()));
+        }
+    }
+}
+
+impl Named for Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Publish { .. } => "publish",
+            Self::Join(_) => "join",
+            Self::Leave { .. } => "leave",
+            Self::Resend { .. } => "resend",
+            Self::Whisper { .. } => "whisper",
+            Self::Tell { .. } => "tell",
+            Self::Terminate => "terminate",
+            Self::Watch { .. } => "watch",
+            Self::Unwatch => "unwatch",
+            Self::Describe(_) => "describe",
+            Self::ListMembers(_) => "list_members",
+            Self::Relayed { .. } => "relayed",
+            Self::Entered { .. } => "entered",
+            Self::Counted(_) => "counted",
+            Self::Followed { .. } => "followed",
         }
     }
 }

@@ -31,11 +31,11 @@ use self::watch::Watch;
 use crate::bridge::Remembered;
 use crate::config::App;
 use crate::crew::Crew;
-use crate::door::tell;
 use crate::facts::ChannelFacts;
 use crate::lifeline::contain;
+use crate::mailbox::{Letter, Mailbox, Named, Postbox};
 use crate::membership::Counts;
-use crate::metrics::Alive;
+use crate::metrics::{Alive, AppMetrics};
 use crate::protocol::kind::Capabilities;
 use crate::protocol::{ChannelKey, ErrorCode, Frame, SocketId, UserId};
 use crate::seat::{ChannelId, Seat};
@@ -54,6 +54,12 @@ const TERMINATED: (ErrorCode, &str) = (ErrorCode::Unauthorized, "You got disconn
 #[rtype(result = "()")]
 pub(crate) struct Retire;
 
+impl Named for Retire {
+    fn name(&self) -> &'static str {
+        "retire"
+    }
+}
+
 /// A channel is at its end.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -62,6 +68,15 @@ pub(crate) struct ChannelEnded {
     pub(crate) id: ChannelId,
     pub(crate) cause: Ended,
 }
+
+impl Named for ChannelEnded {
+    fn name(&self) -> &'static str {
+        "channel_ended"
+    }
+}
+
+/// Who is told that a channel is at its end.
+pub(crate) type Registrar = Postbox<Recipient<Letter<ChannelEnded>>>;
 
 /// Why a channel is at its end.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +97,9 @@ pub(crate) struct ChannelActor {
     app: Arc<App>,
     can: Capabilities,
     crew: Arc<Crew>,
-    ended: Recipient<ChannelEnded>,
+    mail: Arc<Mailbox>,
+    metrics: Arc<AppMetrics>,
+    ended: Registrar,
     subscribers: HashMap<SocketId, Subscriber, foldhash::fast::RandomState>,
     /// How many subscribers each worker has; a courier without any hears nothing.
     per_worker: Vec<usize>,
@@ -110,6 +127,7 @@ struct Subscriber {
     user: Option<UserId>,
     /// The number of the wish that it joined with; members of several nodes only.
     wish: u64,
+    _alive: Option<Alive>,
 }
 
 impl ChannelActor {
@@ -118,7 +136,8 @@ impl ChannelActor {
         id: ChannelId,
         app: Arc<App>,
         crew: Arc<Crew>,
-        ended: Recipient<ChannelEnded>,
+        mail: Arc<Mailbox>,
+        ended: Registrar,
     ) -> Self {
         Self {
             can: key.channel.kind().capabilities(),
@@ -126,10 +145,12 @@ impl ChannelActor {
             _alive: crew.metrics().actors.channels.enter(),
             presence: Presence::new(crew.membership().is_some()),
             joining: crew.bridge().map(|_| Vec::new()),
+            metrics: crew.metrics().of(&app.id),
             key,
             id,
             app,
             crew,
+            mail,
             ended,
             subscribers: HashMap::default(),
             entering: Entering::default(),
@@ -222,7 +243,8 @@ impl ChannelActor {
 
     /// Does some work; a panic costs the channel.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
-        if self.failed || contain("channel", || work(self)).is_some() {
+        let mail = Arc::clone(&self.mail);
+        if self.failed || contain("channel", &mail.panics, || work(self)).is_some() {
             return;
         }
         self.failed = true;
@@ -241,7 +263,7 @@ impl ChannelActor {
     }
 
     fn report(&self, cause: Ended) {
-        tell(&self.ended, ChannelEnded { key: self.key.clone(), id: self.id, cause });
+        self.ended.tell(ChannelEnded { key: self.key.clone(), id: self.id, cause });
     }
 }
 
@@ -253,25 +275,30 @@ impl Actor for ChannelActor {
 
 // === Handlers ===
 
-impl Handler<Command> for ChannelActor {
+impl Handler<Letter<Command>> for ChannelActor {
     type Result = ();
 
-    fn handle(&mut self, command: Command, ctx: &mut Self::Context) {
+    fn handle(&mut self, command: Letter<Command>, ctx: &mut Self::Context) {
+        let taken = self.mail.open(&command);
         self.handled += 1;
         if self.failed {
-            return self.turn_away(command);
+            self.turn_away(command.message);
+        } else {
+            self.guarded(|channel| {
+                channel.carry_out(command.message, ctx);
+                channel.tell_if_vacant(ctx);
+            });
         }
-        self.guarded(|channel| {
-            channel.carry_out(command, ctx);
-            channel.tell_if_vacant(ctx);
-        });
+        self.mail.done(taken);
     }
 }
 
-impl Handler<Retire> for ChannelActor {
+impl Handler<Letter<Retire>> for ChannelActor {
     type Result = ();
 
-    fn handle(&mut self, _retire: Retire, ctx: &mut Self::Context) {
+    fn handle(&mut self, retire: Letter<Retire>, ctx: &mut Self::Context) {
+        let taken = self.mail.open(&retire);
         ctx.stop();
+        self.mail.done(taken);
     }
 }

@@ -8,6 +8,7 @@ use super::roster::Arrival;
 use super::{ChannelActor, Join, Subscriber, UNREACHABLE};
 use crate::errand::Errand;
 use crate::membership::Counts;
+use crate::metrics::Living;
 use crate::protocol::{ErrorCode, Frame};
 use crate::seat::Seat;
 use crate::session::effect::{Close, JoinRefusal, Refused};
@@ -80,7 +81,8 @@ impl ChannelActor {
 
     pub(super) fn attach(&mut self, join: &Join, wish: u64) {
         let user = join.member.as_ref().map(|member| member.user.clone());
-        let subscriber = Subscriber { seat: join.seat, user, wish };
+        let alive = self.metrics.subscriptions.of(self.key.channel.kind()).map(Living::enter);
+        let subscriber = Subscriber { seat: join.seat, user, wish, _alive: alive };
         if self.subscribers.insert(join.seat.socket, subscriber).is_none()
             && let Some(count) = self.per_worker.get_mut(usize::from(join.seat.worker))
         {

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Context, Message, Recipient};
+use actix::{Context, Message};
 
+use super::command::Watcher;
 use super::presence::Presence;
 use super::{ChannelActor, Member};
 use crate::config::App;
-use crate::door::tell;
+use crate::mailbox::Named;
 use crate::membership::Position;
 use crate::membership::mirror::Mirror;
 use crate::protocol::UserId;
@@ -28,10 +29,16 @@ pub(crate) struct Seen {
     pub(crate) online: Option<bool>,
 }
 
+impl Named for Seen {
+    fn name(&self) -> &'static str {
+        "seen"
+    }
+}
+
 /// Who is told. One for each node: it tells all others.
 pub(super) struct Watch {
     user: UserId,
-    watcher: Recipient<Seen>,
+    watcher: Watcher,
     /// What it was told last.
     told: Option<bool>,
 }
@@ -39,12 +46,7 @@ pub(super) struct Watch {
 impl ChannelActor {
     /// Begins to tell whether the user is online, as soon as that is known and whenever it changes. Looks at it
     /// anew if it has begun.
-    pub(super) fn watch(
-        &mut self,
-        user: UserId,
-        watcher: Recipient<Seen>,
-        ctx: &mut Context<Self>,
-    ) {
+    pub(super) fn watch(&mut self, user: UserId, watcher: Watcher, ctx: &mut Context<Self>) {
         if self.watch.replace(Watch { user, watcher, told: None }).is_none() {
             // what an earlier watch has left is out of date
             self.presence = Presence::new(true);
@@ -84,7 +86,7 @@ impl ChannelActor {
         if watch.told != online {
             watch.told = online;
             let (app, user) = (Arc::clone(&self.app), watch.user.clone());
-            tell(&watch.watcher, Seen { app, user, online });
+            watch.watcher.tell(Seen { app, user, online });
         }
     }
 
@@ -96,7 +98,7 @@ impl ChannelActor {
     }
 
     /// As [`Self::end_watch`], for a watch that has not begun.
-    pub(super) fn send_away(&self, user: UserId, watcher: &Recipient<Seen>) {
-        tell(watcher, Seen { app: Arc::clone(&self.app), user, online: None });
+    pub(super) fn send_away(&self, user: UserId, watcher: &Watcher) {
+        watcher.tell(Seen { app: Arc::clone(&self.app), user, online: None });
     }
 }

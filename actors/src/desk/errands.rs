@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::{Desk, Seated};
 use crate::door::Place;
 use crate::errand::Errand;
+use crate::mailbox::Taken;
 use crate::outbox::{Flushed, Outbox, Pushed};
 use crate::protocol::Frame;
 use crate::seat::{ChannelId, Notice, Seat};
@@ -30,6 +31,7 @@ pub(super) struct FanOut {
     next: usize,
     /// Free again when the last courier is done.
     _place: Option<Place>,
+    taken: Taken,
 }
 
 impl Desk {
@@ -71,14 +73,15 @@ impl Desk {
     /// Does errands up to the next fan-out.
     fn next_fan_out(&self, room: &mut usize) -> Option<FanOut> {
         while *room > 0 {
-            let errand = self.errands.borrow_mut().pop_front()?;
+            let letter = self.errands.borrow_mut().pop_front()?;
             *room -= 1;
-            match errand {
+            let taken = self.mail.courier.open(&letter);
+            match letter.message {
                 Errand::Deliver { channel, frame, except, place } => {
                     let except =
                         except.and_then(|socket| self.by_socket.borrow().get(&socket).copied());
                     let frame = Rc::new(frame);
-                    return Some(FanOut { channel, frame, except, next: 0, _place: place });
+                    return Some(FanOut { channel, frame, except, next: 0, _place: place, taken });
                 }
                 Errand::Attach { seat, channel, replies } => self.attach(seat, channel, replies),
                 Errand::Detach { seat, channel } => self.detach(seat, channel),
@@ -88,6 +91,7 @@ impl Desk {
                 Errand::DismissAll { close } => self.dismiss_all(&close),
                 Errand::Forget { seat } => self.forget(seat),
             }
+            self.mail.courier.done(taken);
         }
         None
     }
@@ -101,7 +105,10 @@ impl Desk {
         put: impl Fn(&Self, &Rc<Outbox>, &Rc<Frame>) -> bool,
     ) -> Option<FanOut> {
         let channels = self.members.borrow();
-        let members = channels.get(&fan_out.channel)?;
+        let Some(members) = channels.get(&fan_out.channel) else {
+            self.mail.courier.done(fan_out.taken);
+            return None;
+        };
         let outboxes = self.outboxes.borrow();
         let count = (members.len() - fan_out.next.min(members.len())).min(*most);
         let chunk = members.iter().skip(fan_out.next).take(count);
@@ -120,7 +127,11 @@ impl Desk {
         }
         fan_out.next += count;
         *most -= count;
-        (fan_out.next < members.len()).then_some(fan_out)
+        if fan_out.next < members.len() {
+            return Some(fan_out);
+        }
+        self.mail.courier.done(fan_out.taken);
+        None
     }
 
     /// Queues a frame; the outbox is flushed in this turn or the next. `false` when the connection is
@@ -205,7 +216,7 @@ impl Desk {
             return;
         };
         outbox.command_answered();
-        outbox.notify(Notice::Refused(refused));
+        outbox.notify(Notice::Refused(refused), &self.mail.sessions);
     }
 
     fn dismiss(&self, seat: Seat, error: Frame, close: &Close) {

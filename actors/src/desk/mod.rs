@@ -24,7 +24,8 @@ use self::wheel::Wheel;
 use crate::clock::{Clock, Moment};
 use crate::errand::Errand;
 use crate::limits::NodeLimits;
-use crate::metrics::{Alive, Metrics};
+use crate::mailbox::{Letter, Taken};
+use crate::metrics::{Alive, Counter, Mailboxes, Metrics};
 use crate::outbox::{Ending, Flushed, Outbox, Pushed, Spare, Tick};
 use crate::protocol::{ErrorCode, Frame, SocketId};
 use crate::seat::{ChannelId, Notice, Seat};
@@ -40,10 +41,11 @@ pub struct Desk {
     clock: Clock,
     limits: NodeLimits,
     metrics: Arc<Metrics>,
+    mail: Mailboxes,
     outboxes: RefCell<Slab<Seated>>,
     by_socket: RefCell<HashMap<SocketId, u32, foldhash::fast::RandomState>>,
     members: RefCell<HashMap<ChannelId, Members, foldhash::fast::RandomState>>,
-    errands: RefCell<VecDeque<Errand>>,
+    errands: RefCell<VecDeque<Letter<Errand>>>,
     /// The fan-out that is under way, when it took more than its turn.
     fan_out: RefCell<Option<FanOut>>,
     dirty: RefCell<VecDeque<Rc<Outbox>>>,
@@ -66,6 +68,7 @@ impl Desk {
             worker,
             clock,
             limits,
+            mail: metrics.mail_of(worker.into()),
             metrics,
             outboxes: RefCell::default(),
             by_socket: RefCell::default(),
@@ -88,6 +91,11 @@ impl Desk {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Returns where the panics of the courier beside it are counted.
+    pub(crate) fn panics(&self) -> &Counter {
+        &self.mail.courier.panics
     }
 
     /// Returns how many connections are open here.
@@ -113,13 +121,39 @@ impl Desk {
     /// Its slot is freed when no fan-out is under way, which would lose its place in the list.
     pub fn close(&self, seat: Seat) {
         if let Some(outbox) = self.outbox(seat) {
+            self.mail.sessions.drop_unread(outbox.unread());
             outbox.abandon();
+            self.count_end(&outbox);
             if self.fan_out.borrow().is_some() {
-                self.add(Errand::Forget { seat });
+                self.add(self.mail.courier.seal(Errand::Forget { seat }));
             } else {
                 self.forget(seat);
             }
         }
+    }
+
+    fn count_end(&self, outbox: &Outbox) {
+        let ended = &self.metrics.ended.sessions;
+        let cause = if std::thread::panicking() {
+            &ended.panicked
+        } else if outbox.was_evicted() {
+            &ended.evicted
+        } else {
+            &ended.done
+        };
+        cause.add(1);
+    }
+
+    /// Takes what a session was told. It says [`Self::done`] when it has acted on it.
+    pub fn open_notice(&self, outbox: &Outbox, notice: Letter<Notice>) -> (Notice, Taken) {
+        outbox.notice_read();
+        let taken = self.mail.sessions.open(&notice);
+        (notice.message, taken)
+    }
+
+    /// Takes that a session has acted on what it was told.
+    pub fn done(&self, taken: Taken) {
+        self.mail.sessions.done(taken);
     }
 
     /// Queues a frame for a connection of this thread; the caller flushes. A client that takes none of
@@ -170,7 +204,7 @@ impl Desk {
 
     // --- courier --------------------------------------------------------------------------------
 
-    pub(crate) fn add(&self, errand: Errand) {
+    pub(crate) fn add(&self, errand: Letter<Errand>) {
         self.errands.borrow_mut().push_back(errand);
     }
 
@@ -179,6 +213,7 @@ impl Desk {
     pub(crate) fn on_tick(&self, due: Moment) {
         let now = self.now();
         self.metrics.loop_lag.add(now.since(due));
+        self.tell_ran(now);
         self.tick.set(wheel::tick_of(now));
         self.wake_due();
         self.judge_watched();
@@ -189,7 +224,7 @@ impl Desk {
         while let Some(due) = self.next_due() {
             for (slot, socket) in due {
                 if let Some(outbox) = self.outbox(Seat { worker: self.worker, slot, socket }) {
-                    outbox.notify(Notice::Tick);
+                    outbox.notify(Notice::Tick, &self.mail.sessions);
                 }
             }
         }
@@ -240,8 +275,20 @@ impl Desk {
         tables.deadlines.set(self.wheel.borrow().len());
         let watched = self.watched.borrow();
         tables.watched.set(watched.len());
-        let waiting = watched.iter().filter_map(Weak::upgrade).map(|outbox| outbox.bytes());
-        tables.outbox_bytes.set(waiting.sum());
+        let (mut sum, mut highest) = (0, 0);
+        for bytes in watched.iter().filter_map(Weak::upgrade).map(|outbox| outbox.bytes()) {
+            sum += bytes;
+            highest = highest.max(bytes);
+        }
+        tables.outbox_bytes.set(sum);
+        tables.outbox_bytes_highest.set(highest);
+    }
+
+    /// Says that the event loop runs.
+    pub(crate) fn tell_ran(&self, now: Moment) {
+        if let Some(tables) = self.metrics.tables.get(usize::from(self.worker)) {
+            tables.ran_at.set(usize::try_from(now.elapsed().as_millis()).unwrap_or(usize::MAX));
+        }
     }
 
     fn evict(&self, outbox: &Rc<Outbox>) {

@@ -1,9 +1,27 @@
-//! What a membership has done: raised by it, read by anybody.
+//! What a membership has done, and how fresh its leases are: raised by it, read by anybody.
 
-use crate::metrics::Counter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, Moment};
+use crate::mailbox::Mailbox;
+use crate::metrics::{Counter, Gauge};
+
+/// What keepers and routers are told, the most frequent first.
+const MESSAGES: &[&str] = &[
+    "count",
+    "enter",
+    "leave",
+    "vacate",
+    "count_channel",
+    "list_members",
+    "list_occupied",
+    "report_connections",
+    "retire",
+];
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     /// Numbers that were told to the broker.
     pub told: Counter,
@@ -17,4 +35,62 @@ pub struct Counters {
     pub reaped: Counter,
     /// Users that were gone with a dead node.
     pub users_expired: Counter,
+    /// What is counted of the mailboxes of all keepers together.
+    pub keepers: Arc<Mailbox>,
+    /// What is counted of the router's mailbox; of a cluster only.
+    pub router: Arc<Mailbox>,
+    clock: Clock,
+    /// When the lease was last renewed, in milliseconds since the start, by partition.
+    renewed_at: Vec<Gauge>,
+}
+
+impl Counters {
+    /// Starts at nothing, with a lease in each of so many partitions.
+    pub(crate) fn new(partitions: usize) -> Self {
+        Self {
+            told: Counter::default(),
+            failures: Counter::default(),
+            incarnations: Counter::default(),
+            declared_dead: Counter::default(),
+            reaped: Counter::default(),
+            users_expired: Counter::default(),
+            keepers: Mailbox::new(MESSAGES),
+            router: Mailbox::new(MESSAGES),
+            clock: Clock::start(),
+            renewed_at: (0..partitions).map(|_| Gauge::default()).collect(),
+        }
+    }
+
+    /// Takes that the lease in a partition was renewed now.
+    pub(crate) fn renewed(&self, partition: usize) {
+        if let Some(renewed_at) = self.renewed_at.get(partition) {
+            let now = self.clock.now().elapsed().as_millis();
+            renewed_at.set(usize::try_from(now).unwrap_or(usize::MAX));
+        }
+    }
+
+    /// Returns how long ago the lease was renewed; of several partitions the longest, and since the start if it
+    /// never was.
+    pub fn lease_age(&self) -> Duration {
+        let oldest = self.renewed_at.iter().map(Gauge::get).min().unwrap_or_default();
+        self.clock.now().since(Moment::since_start(Duration::from_millis(oldest)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_age_is_that_of_the_oldest_lease() {
+        let counters = Counters::new(2);
+        let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+        pass(3).await;
+        counters.renewed(0);
+        assert_eq!(counters.lease_age(), Duration::from_secs(3));
+        pass(1).await;
+        counters.renewed(1);
+        pass(1).await;
+        assert_eq!(counters.lease_age(), Duration::from_secs(2));
+    }
 }

@@ -12,20 +12,21 @@
 
 pub mod counters;
 pub(crate) mod elsewhere;
+mod handle;
 pub mod mirror;
 pub mod reach;
 pub mod redis;
 
 use std::sync::Arc;
 
-use actix::{Message, Recipient};
+use actix::Message;
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 
-use self::counters::Counters;
+pub use self::handle::MembershipHandle;
 use crate::channel::Member;
-use crate::door::tell;
 use crate::facts::CachedEvent;
+use crate::mailbox::Named;
 use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
 
 /// Where a channel's sequence stands.
@@ -159,6 +160,54 @@ pub struct ListOccupied {
     pub answer: oneshot::Sender<Result<Vec<(ChannelName, Counts)>, MembershipError>>,
 }
 
+impl Named for Enter {
+    fn name(&self) -> &'static str {
+        "enter"
+    }
+}
+
+impl Named for Leave {
+    fn name(&self) -> &'static str {
+        "leave"
+    }
+}
+
+impl Named for Count {
+    fn name(&self) -> &'static str {
+        "count"
+    }
+}
+
+impl Named for Vacate {
+    fn name(&self) -> &'static str {
+        "vacate"
+    }
+}
+
+impl Named for ReportConnections {
+    fn name(&self) -> &'static str {
+        "report_connections"
+    }
+}
+
+impl Named for ListMembers {
+    fn name(&self) -> &'static str {
+        "list_members"
+    }
+}
+
+impl Named for CountChannel {
+    fn name(&self) -> &'static str {
+        "count_channel"
+    }
+}
+
+impl Named for ListOccupied {
+    fn name(&self) -> &'static str {
+        "list_occupied"
+    }
+}
+
 // === Events ===
 
 /// What a membership tells its node.
@@ -261,89 +310,4 @@ pub enum MembershipError {
     /// The answer would be longer than an answer may be.
     #[error("too many channels are occupied")]
     TooMany,
-}
-
-/// The addresses of a membership.
-#[derive(Clone)]
-pub struct MembershipHandle {
-    /// Takes [`Enter`].
-    pub enter: Recipient<Enter>,
-    /// Takes [`Leave`].
-    pub leave: Recipient<Leave>,
-    /// Takes [`Count`].
-    pub count: Recipient<Count>,
-    /// Takes [`Vacate`].
-    pub vacate: Recipient<Vacate>,
-    /// Takes [`ReportConnections`].
-    pub connections: Recipient<ReportConnections>,
-    /// Takes [`ListMembers`].
-    pub list_members: Recipient<ListMembers>,
-    /// Takes [`CountChannel`].
-    pub count_channel: Recipient<CountChannel>,
-    /// Takes [`ListOccupied`].
-    pub list_occupied: Recipient<ListOccupied>,
-    /// Says what it has done.
-    pub counters: Arc<Counters>,
-}
-
-impl MembershipHandle {
-    /// Sends [`Enter`]. Bounded by the place that a join holds.
-    pub fn enter(&self, enter: Enter) {
-        tell(&self.enter, enter);
-    }
-
-    /// Sends [`Leave`]. Bounded by live subscriptions.
-    pub fn leave(&self, leave: Leave) {
-        tell(&self.leave, leave);
-    }
-
-    /// Sends [`Count`]. Bounded by live subscriptions.
-    pub fn count(&self, key: ChannelKey, subscriptions: u64) {
-        tell(&self.count, Count { key, subscriptions });
-    }
-
-    /// Sends [`Vacate`]. Bounded by live channels.
-    pub fn vacate(&self, key: ChannelKey) {
-        tell(&self.vacate, Vacate { key });
-    }
-
-    /// Sends [`ReportConnections`]. To be sent by a clock.
-    pub fn report_connections(&self, connections: Vec<(AppId, u64)>) {
-        tell(&self.connections, ReportConnections { connections });
-    }
-
-    /// Asks who is in a presence channel. Bounded by the place that the question holds.
-    ///
-    /// # Errors
-    /// [`MembershipError::Unreachable`].
-    pub async fn members(&self, key: ChannelKey) -> Result<Roster, MembershipError> {
-        let (answer, answered) = oneshot::channel();
-        tell(&self.list_members, ListMembers { key, answer });
-        answered.await.unwrap_or(Err(MembershipError::Unreachable))
-    }
-
-    /// Asks how many are in a channel, and what it remembers. Bounded as [`Self::members`].
-    ///
-    /// # Errors
-    /// [`MembershipError::Unreachable`].
-    pub async fn describe(&self, key: ChannelKey) -> Result<Described, MembershipError> {
-        let (answer, answered) = oneshot::channel();
-        tell(&self.count_channel, CountChannel { key, answer });
-        answered.await.unwrap_or(Err(MembershipError::Unreachable))
-    }
-
-    /// Asks which channels of an application are occupied. Bounded as [`Self::members`].
-    ///
-    /// # Errors
-    /// [`MembershipError`].
-    pub async fn occupied(
-        &self,
-        app: AppId,
-        prefix: &str,
-        users: bool,
-    ) -> Result<Vec<(ChannelName, Counts)>, MembershipError> {
-        let (answer, answered) = oneshot::channel();
-        tell(&self.list_occupied, ListOccupied { app, prefix: prefix.to_owned(), users, answer });
-        answered.await.unwrap_or(Err(MembershipError::Unreachable))
-    }
 }

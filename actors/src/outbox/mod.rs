@@ -21,6 +21,7 @@ use self::lanes::Lanes;
 pub(crate) use self::lanes::Tick;
 pub(crate) use self::spare::Spare;
 use crate::door::tell;
+use crate::mailbox::{Letter, Mailbox};
 use crate::metrics::AppMetrics;
 use crate::protocol::{Frame, SocketId};
 use crate::seat::{ChannelId, Notice};
@@ -55,10 +56,13 @@ pub struct Outbox<W: ?Sized = dyn Wire> {
     pub(crate) channels: RefCell<Vec<ChannelId>>,
     /// Commands that channels have not answered yet.
     commands: Cell<u32>,
+    /// What the session was told and has not read yet.
+    unread: Cell<u32>,
+    evicted: Cell<bool>,
     /// The session reads on when the next of them is answered.
     awaits_answer: Cell<bool>,
     driver: RefCell<Option<Waker>>,
-    session: Recipient<Notice>,
+    session: Recipient<Letter<Notice>>,
     metrics: Arc<AppMetrics>,
     wire: W,
 }
@@ -89,7 +93,7 @@ impl<W: Wire> Outbox<W> {
     pub fn new(
         socket: SocketId,
         wire: W,
-        session: Recipient<Notice>,
+        session: Recipient<Letter<Notice>>,
         metrics: Arc<AppMetrics>,
     ) -> Self {
         Self {
@@ -97,6 +101,8 @@ impl<W: Wire> Outbox<W> {
             lanes: RefCell::default(),
             channels: RefCell::default(),
             commands: Cell::new(0),
+            unread: Cell::new(0),
+            evicted: Cell::new(false),
             awaits_answer: Cell::new(false),
             driver: RefCell::default(),
             session,
@@ -158,9 +164,27 @@ impl<W: Wire + ?Sized> Outbox<W> {
         }
     }
 
-    /// Tells the session something by its mailbox. Bounded: one tick and one answer per command at most.
-    pub(crate) fn notify(&self, notice: Notice) {
-        tell(&self.session, notice);
+    /// Tells the session something by its mailbox, if it goes on. Bounded: one tick and one answer per command
+    /// at most.
+    pub(crate) fn notify(&self, notice: Notice, mail: &Mailbox) {
+        if self.ending() != Ending::Broken {
+            self.unread.set(self.unread.get() + 1);
+            tell(&self.session, mail.seal(notice));
+        }
+    }
+
+    pub(crate) fn notice_read(&self) {
+        self.unread.set(self.unread.get().saturating_sub(1));
+    }
+
+    /// Returns how much the session was told that it has not read yet.
+    pub(crate) fn unread(&self) -> u32 {
+        self.unread.get()
+    }
+
+    /// Tells whether it was closed because the client did not read.
+    pub(crate) fn was_evicted(&self) -> bool {
+        self.evicted.get()
     }
 
     /// Returns the commands that channels have not answered yet.
@@ -257,6 +281,7 @@ impl<W: Wire + ?Sized> Outbox<W> {
 
     /// Ends a connection that takes nothing: what waits is dropped, but for the rest of a frame that has begun.
     pub(crate) fn evict(&self, close: &Close, now: Tick) {
+        self.evicted.set(true);
         self.lanes.borrow_mut().drop_waiting();
         self.close(close, now);
     }

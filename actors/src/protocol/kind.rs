@@ -60,6 +60,34 @@ const PREFIXES: [(&str, ChannelKind); 8] = [
 ];
 
 impl ChannelKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Public,
+        Self::Cache,
+        Self::Private,
+        Self::PrivateCache,
+        Self::Encrypted,
+        Self::EncryptedCache,
+        Self::Presence,
+        Self::PresenceCache,
+        Self::ServerToUser,
+    ];
+
+    /// Returns what an operator calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Cache => "cache",
+            Self::Private => "private",
+            Self::PrivateCache => "private_cache",
+            Self::Encrypted => "encrypted",
+            Self::EncryptedCache => "encrypted_cache",
+            Self::Presence => "presence",
+            Self::PresenceCache => "presence_cache",
+            Self::ServerToUser => "server_to_user",
+        }
+    }
+
     /// Returns the kind that a name belongs to. Every name has one.
     pub fn of(name: &str) -> Self {
         PREFIXES
@@ -107,6 +135,13 @@ impl ChannelKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_kinds_stand_at_their_numbers() {
+        for (number, kind) in ChannelKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number, "{}", kind.name());
+        }
+    }
 
     #[test]
     fn prefixes_are_anchored_and_the_longest_wins() {

@@ -15,13 +15,15 @@ use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
 pub(crate) use self::shards::Registries;
-use crate::channel::{Answer, ChannelActor, ChannelEnded, Command, Ended, Retire, Route};
+use crate::channel::{
+    Answer, ChannelActor, ChannelEnded, Command, Ended, Registrar, Retire, Route,
+};
 use crate::config::App;
 use crate::crew::Crew;
-use crate::door::post;
 use crate::facts::ChannelFacts;
 use crate::lifeline::vital;
-use crate::metrics::Alive;
+use crate::mailbox::{Letter, Named, Postbox};
+use crate::metrics::{Alive, Mailboxes};
 use crate::protocol::{AppId, ChannelKey, ChannelName};
 use crate::seat::ChannelId;
 
@@ -36,18 +38,25 @@ pub(crate) struct DescribeAll {
     pub(crate) answer: Answer<Vec<(ChannelName, oneshot::Receiver<ChannelFacts>)>>,
 }
 
+impl Named for DescribeAll {
+    fn name(&self) -> &'static str {
+        "describe_all"
+    }
+}
+
 // === State ===
 
 /// See the module.
 pub(crate) struct Registry {
     worker: usize,
     crew: Arc<Crew>,
+    mail: Mailboxes,
     channels: HashMap<ChannelKey, Entry, foldhash::quality::RandomState>,
     _alive: Alive,
 }
 
 struct Entry {
-    channel: Addr<ChannelActor>,
+    channel: Postbox<Addr<ChannelActor>>,
     id: ChannelId,
     /// Commands sent: a channel that has handled fewer is not retired.
     sent: u64,
@@ -58,6 +67,7 @@ impl Registry {
         Self {
             worker,
             _alive: crew.metrics().actors.registries.enter(),
+            mail: crew.metrics().mail_of(worker),
             crew,
             channels: HashMap::default(),
         }
@@ -75,15 +85,17 @@ impl Registry {
         }
         if let Some(entry) = self.channels.get_mut(&key) {
             entry.sent += 1;
-            post(&entry.channel, command);
+            entry.channel.post(command);
         }
     }
 
     fn start_channel(&mut self, key: ChannelKey, app: Arc<App>, ctx: &Context<Self>) {
         let id = self.crew.next_channel();
         let crew = Arc::clone(&self.crew);
-        let ended = ctx.address().recipient();
-        let channel = ChannelActor::new(key.clone(), id, app, crew, ended).start();
+        let mail = Arc::clone(&self.mail.channels);
+        let ended = Registrar::new(ctx.address().recipient(), Arc::clone(&self.mail.registry));
+        let channel = ChannelActor::new(key.clone(), id, app, crew, Arc::clone(&mail), ended);
+        let channel = Postbox::new(channel.start(), mail);
         if let Some(bridge) = self.crew.bridge() {
             bridge.follow(key.clone(), id);
         }
@@ -105,7 +117,7 @@ impl Registry {
             if listed && key.app == all.app && key.channel.as_str().starts_with(&all.prefix) {
                 let (facts, waiting) = Answer::expected();
                 entry.sent += 1;
-                post(&entry.channel, Command::Describe(facts));
+                entry.channel.post(Command::Describe(facts));
                 asked.push((key.channel.clone(), waiting));
             }
         }
@@ -123,7 +135,12 @@ impl Registry {
             && let Some(entry) = self.channels.remove(&ended.key)
         {
             self.tell_channels();
-            post(&entry.channel, Retire);
+            let ends = &self.crew.metrics().ended.channels;
+            match ended.cause {
+                Ended::Vacated { .. } => ends.done.add(1),
+                Ended::Failed => ends.panicked.add(1),
+            }
+            entry.channel.post(Retire);
             if let Some(bridge) = self.crew.bridge() {
                 bridge.unfollow(ended.key.clone());
             }
@@ -142,26 +159,32 @@ impl Actor for Registry {
 
 // === Handlers ===
 
-impl Handler<Route> for Registry {
+impl Handler<Letter<Route>> for Registry {
     type Result = ();
 
-    fn handle(&mut self, route: Route, ctx: &mut Self::Context) {
-        vital("registry", || self.route(route, ctx));
+    fn handle(&mut self, route: Letter<Route>, ctx: &mut Self::Context) {
+        let taken = self.mail.registry.open(&route);
+        vital("registry", || self.route(route.message, ctx));
+        self.mail.registry.done(taken);
     }
 }
 
-impl Handler<DescribeAll> for Registry {
+impl Handler<Letter<DescribeAll>> for Registry {
     type Result = ();
 
-    fn handle(&mut self, all: DescribeAll, _ctx: &mut Self::Context) {
-        vital("registry", || self.describe_all(all));
+    fn handle(&mut self, all: Letter<DescribeAll>, _ctx: &mut Self::Context) {
+        let taken = self.mail.registry.open(&all);
+        vital("registry", || self.describe_all(all.message));
+        self.mail.registry.done(taken);
     }
 }
 
-impl Handler<ChannelEnded> for Registry {
+impl Handler<Letter<ChannelEnded>> for Registry {
     type Result = ();
 
-    fn handle(&mut self, ended: ChannelEnded, _ctx: &mut Self::Context) {
-        vital("registry", || self.retire(ended));
+    fn handle(&mut self, ended: Letter<ChannelEnded>, _ctx: &mut Self::Context) {
+        let taken = self.mail.registry.open(&ended);
+        vital("registry", || self.retire(ended.message));
+        self.mail.registry.done(taken);
     }
 }

@@ -7,9 +7,11 @@ use actix::Addr;
 
 use super::{DescribeAll, Registry};
 use crate::channel::Route;
-use crate::door::{Bound, Place, Usage, post};
+use crate::door::{Bound, Place, Usage};
 use crate::facts::NodeError;
 use crate::limits::NodeLimits;
+use crate::mailbox::Postbox;
+use crate::metrics::Metrics;
 use crate::protocol::ChannelKey;
 
 /// One for each node, shared by its threads.
@@ -19,7 +21,7 @@ pub(crate) struct Registries {
 }
 
 struct Shard {
-    registry: OnceLock<Addr<Registry>>,
+    registry: OnceLock<Postbox<Addr<Registry>>>,
     /// Events that its channels have accepted and couriers have not yet queued.
     events: Arc<Bound>,
     /// Joins, sign-ins and questions under way.
@@ -38,14 +40,15 @@ impl Registries {
     }
 
     /// Sets a worker's registry; `false` if it has one.
-    pub(crate) fn set(&self, worker: usize, registry: Addr<Registry>) -> bool {
+    pub(crate) fn set(&self, worker: usize, registry: Addr<Registry>, metrics: &Metrics) -> bool {
+        let registry = Postbox::new(registry, metrics.mail_of(worker).registry);
         self.shards.get(worker).is_some_and(|shard| shard.registry.set(registry).is_ok())
     }
 
     /// Sends a command to the registry that has the channel.
     pub(crate) fn route(&self, route: Route) {
         if let Some(registry) = self.shard(&route.key).registry.get() {
-            post(registry, route);
+            registry.post(route);
         }
     }
 
@@ -59,7 +62,7 @@ impl Registries {
             let place = shard.commands.reserve().ok_or(NodeError::Busy)?;
             let registry = shard.registry.get().ok_or(NodeError::Stopped)?;
             let (question, answer) = ask();
-            post(registry, question);
+            registry.post(question);
             answers.push((place, answer));
         }
         Ok(answers)

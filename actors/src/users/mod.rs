@@ -21,6 +21,7 @@ use crate::config::App;
 use crate::crew::Crew;
 use crate::door::Place;
 use crate::lifeline::vital;
+use crate::mailbox::{Letter, Mailbox, Named, Postbox};
 use crate::metrics::{Alive, Metrics};
 use crate::protocol::{AppId, ChannelKey, ChannelName, Frame, UserId};
 use crate::registry::Registries;
@@ -57,12 +58,31 @@ pub(crate) struct Exit {
 #[rtype(result = "()")]
 pub(crate) struct LookAgain;
 
+impl Named for Enter {
+    fn name(&self) -> &'static str {
+        "enter"
+    }
+}
+
+impl Named for Exit {
+    fn name(&self) -> &'static str {
+        "exit"
+    }
+}
+
+impl Named for LookAgain {
+    fn name(&self) -> &'static str {
+        "look_again"
+    }
+}
+
 // === State ===
 
 /// See the module.
 pub(crate) struct Users {
     worker: usize,
     metrics: Arc<Metrics>,
+    mail: Arc<Mailbox>,
     registries: Arc<Registries>,
     offline_delay: Duration,
     /// All users are on this node.
@@ -81,7 +101,8 @@ impl Users {
         let metrics = Arc::clone(crew.metrics());
         let alive = metrics.actors.users.enter();
         let (is_alone, realms) = (crew.membership().is_none(), HashMap::new());
-        Self { worker, metrics, registries, offline_delay, is_alone, realms, _alive: alive }
+        let mail = metrics.mail_of(worker).users;
+        Self { worker, metrics, mail, registries, offline_delay, is_alone, realms, _alive: alive }
     }
 
     /// Says how full its tables are.
@@ -202,7 +223,7 @@ impl Users {
     // --- users who are watched, on all nodes ---
 
     fn follow(&self, app: &Arc<App>, user: UserId, ctx: &Context<Self>) {
-        let watcher = ctx.address().recipient();
+        let watcher = Postbox::new(ctx.address().recipient(), Arc::clone(&self.mail));
         self.to_user(app, &user.clone(), Command::Watch { user, watcher });
     }
 
@@ -260,34 +281,42 @@ impl Actor for Users {
 
 // === Handlers ===
 
-impl Handler<Enter> for Users {
+impl Handler<Letter<Enter>> for Users {
     type Result = ();
 
-    fn handle(&mut self, enter: Enter, ctx: &mut Self::Context) {
-        vital("users", || self.enter(enter, ctx));
+    fn handle(&mut self, enter: Letter<Enter>, ctx: &mut Self::Context) {
+        let taken = self.mail.open(&enter);
+        vital("users", || self.enter(enter.message, ctx));
+        self.mail.done(taken);
     }
 }
 
-impl Handler<Exit> for Users {
+impl Handler<Letter<Exit>> for Users {
     type Result = ();
 
-    fn handle(&mut self, exit: Exit, ctx: &mut Self::Context) {
-        vital("users", || self.exit(exit, ctx));
+    fn handle(&mut self, exit: Letter<Exit>, ctx: &mut Self::Context) {
+        let taken = self.mail.open(&exit);
+        vital("users", || self.exit(exit.message, ctx));
+        self.mail.done(taken);
     }
 }
 
-impl Handler<Seen> for Users {
+impl Handler<Letter<Seen>> for Users {
     type Result = ();
 
-    fn handle(&mut self, seen: Seen, ctx: &mut Self::Context) {
-        vital("users", || self.seen(&seen, ctx));
+    fn handle(&mut self, seen: Letter<Seen>, ctx: &mut Self::Context) {
+        let taken = self.mail.open(&seen);
+        vital("users", || self.seen(&seen.message, ctx));
+        self.mail.done(taken);
     }
 }
 
-impl Handler<LookAgain> for Users {
+impl Handler<Letter<LookAgain>> for Users {
     type Result = ();
 
-    fn handle(&mut self, _again: LookAgain, ctx: &mut Self::Context) {
+    fn handle(&mut self, again: Letter<LookAgain>, ctx: &mut Self::Context) {
+        let taken = self.mail.open(&again);
         vital("users", || self.look_again(ctx));
+        self.mail.done(taken);
     }
 }

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use micronotifier_actors::metrics::{AppMetrics, Delays, LiveActors, Outcomes, Tables};
+use micronotifier_actors::metrics::{AppMetrics, LiveActors, Outcomes, Tables};
 use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
 use super::process::Process;
-use super::{bridge, membership, readiness};
+use super::{bridge, mailboxes, membership, readiness};
 use crate::edge::EdgeState;
 use crate::logging;
 
@@ -20,7 +20,7 @@ pub(super) type Counted<'n> = (&'n str, Arc<AppMetrics>);
 /// What is told of each application: name, kind, help, and where it is read.
 pub(super) type PerApp = (&'static str, Kind, &'static str, fn(&AppMetrics) -> u64);
 
-const PER_APP: [PerApp; 12] = [
+const PER_APP: [PerApp; 13] = [
     ("micronotifier_connections", Kind::Gauge, "Established connections.", AppMetrics::connections),
     (
         "micronotifier_connections_opened_total",
@@ -70,6 +70,9 @@ const PER_APP: [PerApp; 12] = [
         "Events accepted from the HTTP API, one for each channel.",
         |app| app.published.get(),
     ),
+    ("micronotifier_client_events_total", Kind::Counter, "Events accepted from clients.", |app| {
+        app.client_events.get()
+    }),
     (
         "micronotifier_api_request_bytes_total",
         Kind::Counter,
@@ -107,22 +110,37 @@ const TABLES: [Table; 10] = [
 ];
 
 /// Writes all metrics of the node and its process.
-pub(super) fn expose(edge: &EdgeState) -> String {
+pub(super) fn expose(exposition: &mut Exposition, edge: &EdgeState) {
     let node = &edge.node;
-    let mut exposition = Exposition::default();
-    expose_node(&mut exposition, node);
-    expose_tables(&mut exposition, edge);
+    expose_node(exposition, node);
+    mailboxes::expose(exposition, node);
+    expose_tables(exposition, edge);
     if let Some(watch) = node.bridge() {
-        bridge::expose(&mut exposition, watch);
+        bridge::expose(exposition, watch);
     }
     if let Some((reach, counters)) = node.membership().zip(node.membership_counters()) {
-        membership::expose(&mut exposition, reach.is_there(), counters);
+        membership::expose(exposition, reach.is_there(), counters);
     }
+    expose_apps(exposition, node);
+    Process::read().expose(exposition, "");
+}
+
+fn expose_apps(exposition: &mut Exposition, node: &NodeHandle) {
     let apps = counted(node);
     for (name, kind, help, read) in PER_APP {
         let mut family = exposition.family(name, kind, help);
         for (id, metrics) in &apps {
             family.value(&[("app_id", id)], read(metrics));
+        }
+    }
+    let mut family = exposition.family(
+        "micronotifier_subscriptions",
+        Kind::Gauge,
+        "Live subscriptions, by kind of channel.",
+    );
+    for (id, metrics) in &apps {
+        for (kind, count) in metrics.subscriptions.by_kind() {
+            family.value(&[("app_id", id), ("channel_kind", kind.name())], count);
         }
     }
     let mut outcomes = |name, help, read: fn(&AppMetrics) -> &Outcomes| {
@@ -148,8 +166,6 @@ pub(super) fn expose(edge: &EdgeState) -> String {
         "API calls that do not publish, by the status of their answer.",
         |app| &app.queries,
     );
-    Process::read().expose(&mut exposition, "");
-    exposition.finish()
 }
 
 /// Returns what is counted for each application, in the order of the configuration.
@@ -181,7 +197,7 @@ fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
         actors.value(&[("kind", kind)], count);
     }
     expose_queues(exposition, node);
-    expose_lag(exposition, &node.metrics().loop_lag);
+    expose_lag(exposition, node);
     exposition
         .family(
             "micronotifier_log_lines_dropped_total",
@@ -191,19 +207,19 @@ fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
         .value(&[], logging::log_lines_dropped());
 }
 
-fn expose_lag(exposition: &mut Exposition, lag: &Delays) {
+fn expose_lag(exposition: &mut Exposition, node: &NodeHandle) {
     let name = "micronotifier_worker_loop_lag_seconds";
     let help = "How late the event loops of the workers were, looked at every 250 ms in each.";
-    let mut family = exposition.family(name, Kind::Histogram, help);
-    let mut count = 0;
-    for (bound, within) in lag.within() {
-        let bound =
-            bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.as_secs_f64().to_string());
-        family.part("_bucket", &[("le", &bound)], within);
-        count = within;
+    let lag = [&node.metrics().loop_lag];
+    exposition.family(name, Kind::Histogram, help).delays(&[], lag.into_iter());
+    let mut family = exposition.family(
+        "micronotifier_worker_behind_seconds",
+        Kind::Gauge,
+        "How long each worker's event loop has not run although it should have.",
+    );
+    for (worker, behind) in node.behind().into_iter().enumerate() {
+        family.value(&[("worker", &worker.to_string())], behind.as_secs_f64());
     }
-    family.part("_sum", &[], lag.sum().as_secs_f64());
-    family.part("_count", &[], count);
 }
 
 fn expose_tables(exposition: &mut Exposition, edge: &EdgeState) {
@@ -223,6 +239,14 @@ fn expose_tables(exposition: &mut Exposition, edge: &EdgeState) {
             "Bytes of data that wait for sockets that take nothing.",
         )
         .value(&[], sum(|tables| tables.outbox_bytes.get()));
+    let highest = tables.iter().map(|tables| tables.outbox_bytes_highest.get()).max();
+    exposition
+        .family(
+            "micronotifier_fullest_outbox_bytes",
+            Kind::Gauge,
+            "The most bytes of data that wait for one socket that takes nothing.",
+        )
+        .value(&[], highest.unwrap_or_default());
 }
 
 fn expose_queues(exposition: &mut Exposition, node: &NodeHandle) {

@@ -44,5 +44,12 @@ pub(super) fn expose(exposition: &mut Exposition, is_there: bool, counters: &Cou
             "1 when who is where can be shared with the other nodes, else 0: then the node is not ready.",
         )
         .value(&[], u8::from(is_there));
+    exposition
+        .family(
+            "micronotifier_membership_lease_age_seconds",
+            Kind::Gauge,
+            "How long ago the broker last heard that this node lives; of several partitions the longest.",
+        )
+        .value(&[], counters.lease_age().as_secs_f64());
     exposition.counters(&COUNTED, counters);
 }

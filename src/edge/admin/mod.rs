@@ -7,6 +7,7 @@ mod access;
 mod bridge;
 mod exposition;
 mod figures;
+mod mailboxes;
 mod membership;
 mod overview;
 mod page;
@@ -26,11 +27,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use self::access::{Access, Denied};
+use self::exposition::{Exposition, Format};
 use super::EdgeState;
 use crate::config::{AdminConfig, Compatibility};
-
-/// The content type of the Prometheus text format 0.0.4.
-const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What the operator's endpoints need.
 #[derive(Clone)]
@@ -125,14 +124,15 @@ impl Operator {
         let host = host.as_deref();
         match endpoint {
             Endpoint::Page(part) => page::serve(part, &edge.public, host),
-            Endpoint::Health => HttpResponse::Ok().json(serde_json::json!({"status": "ok"})),
+            Endpoint::Health => readiness::health(&edge.node),
             Endpoint::Ready => readiness::answer(&edge.node),
             Endpoint::Metrics => {
-                let mut text = figures::expose(edge);
+                let mut exposition = Exposition::new(Format::of(headers));
+                figures::expose(&mut exposition, edge);
                 if edge.edge.compatibility == Compatibility::Soketi {
-                    text.push_str(&soketi::expose(edge));
+                    soketi::expose(&mut exposition, edge);
                 }
-                prometheus(text)
+                metrics(exposition)
             }
             Endpoint::Apps => HttpResponse::Ok().json(overview::apps(edge, host)),
             Endpoint::Actors => HttpResponse::Ok().json(overview::actors(&edge.node)),
@@ -140,13 +140,21 @@ impl Operator {
     }
 }
 
-/// Returns the metrics that soketi's users look for: what the public port answers in that mode.
-pub(super) fn soketi_metrics(edge: &EdgeState) -> HttpResponse {
-    prometheus(soketi::expose(edge))
+/// Returns whether this process serves: what the public port answers to health checks.
+pub(super) fn up(edge: &EdgeState) -> HttpResponse {
+    readiness::up(&edge.node)
 }
 
-fn prometheus(text: String) -> HttpResponse {
-    HttpResponse::Ok().content_type(PROMETHEUS_TEXT).body(text)
+/// Returns the metrics that soketi's users look for: what the public port answers in that mode.
+pub(super) fn soketi_metrics(edge: &EdgeState) -> HttpResponse {
+    let mut exposition = Exposition::default();
+    soketi::expose(&mut exposition, edge);
+    metrics(exposition)
+}
+
+fn metrics(exposition: Exposition) -> HttpResponse {
+    let content_type = exposition.format().content_type();
+    HttpResponse::Ok().content_type(content_type).body(exposition.finish())
 }
 
 fn answer(request: &HttpRequest) -> HttpResponse {

@@ -70,8 +70,7 @@ const PER_APP: [PerApp; 10] = [
 ];
 
 /// Writes the metrics.
-pub(super) fn expose(edge: &EdgeState) -> String {
-    let mut exposition = Exposition::default();
+pub(super) fn expose(exposition: &mut Exposition, edge: &EdgeState) {
     let apps = figures::counted(&edge.node);
     let port = edge.public.port().to_string();
     for (name, kind, help, read) in PER_APP {
@@ -80,6 +79,5 @@ pub(super) fn expose(edge: &EdgeState) -> String {
             family.value(&[("app_id", id), ("port", &port)], read(metrics));
         }
     }
-    Process::read().expose(&mut exposition, "soketi_");
-    exposition.finish()
+    Process::read().expose(exposition, "soketi_");
 }

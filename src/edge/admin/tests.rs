@@ -99,7 +99,7 @@ async fn metrics_are_in_the_text_format() {
     let bench = bench("", |_| {});
     let request = TestRequest::with_uri("/metrics").insert_header(("host", "localhost"));
     let (response, text) = bench.ask(request).await;
-    assert_eq!(header(&response, "content-type"), PROMETHEUS_TEXT);
+    assert_eq!(header(&response, "content-type"), Format::Prometheus.content_type());
     for line in [
         "micronotifier_ready 1",
         "micronotifier_connections{app_id=\"a\\\"b\"} 0",
@@ -108,7 +108,7 @@ async fn metrics_are_in_the_text_format() {
         "micronotifier_actors{kind=\"registry\"} 1",
         "micronotifier_worker_loop_lag_seconds_bucket{le=\"0.02\"} 0",
         "micronotifier_worker_loop_lag_seconds_bucket{le=\"+Inf\"} 0",
-        "micronotifier_worker_loop_lag_seconds_sum 0",
+        "micronotifier_worker_loop_lag_seconds_sum 0.0",
         "micronotifier_worker_loop_lag_seconds_count 0",
         "micronotifier_table_entries{table=\"signed_in\"} 0",
         "micronotifier_table_entries{table=\"idempotency_keys\"} 0",
@@ -125,13 +125,44 @@ async fn metrics_are_in_the_text_format() {
         } else if !line.starts_with('#') {
             let name = line.split(['{', ' ']).next().unwrap();
             let name = name
-                .strip_prefix("micronotifier_worker_loop_lag_seconds_")
-                .map_or(name, |_| "micronotifier_worker_loop_lag_seconds");
+                .strip_suffix("_bucket")
+                .or(name.strip_suffix("_sum"))
+                .or(name.strip_suffix("_count"))
+                .unwrap_or(name);
             assert!(families.contains(name), "no type: {line}");
             let value = line.rsplit_once(' ').unwrap().1;
             assert!(value.parse::<f64>().is_ok(), "no number: {line}");
         }
     }
+}
+
+#[actix_rt::test]
+async fn every_metric_is_in_the_manual() {
+    let manual = include_str!("../../../docs/watching.md");
+    let (_, text) = bench("", |_| {}).get("/metrics").await;
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let ours: Vec<_> = families.filter(|name| name.starts_with("micronotifier_")).collect();
+    assert!(ours.len() > 30, "{ours:?}");
+    for name in ours {
+        assert!(manual.contains(&format!("`{name}`")), "docs/watching.md lacks {name}");
+    }
+}
+
+#[actix_rt::test]
+async fn open_metrics_are_told_to_who_asks_for_them() {
+    let bench = bench("", |edge| {
+        let config = EdgeConfig { compatibility: Compatibility::Soketi, ..EdgeConfig::default() };
+        edge.edge = Arc::new(config);
+    });
+    let request = TestRequest::with_uri("/metrics")
+        .insert_header(("host", "localhost"))
+        .insert_header(("accept", "application/openmetrics-text;version=1.0.0"));
+    let (response, text) = bench.ask(request).await;
+    assert_eq!(header(&response, "content-type"), Format::OpenMetrics.content_type());
+    assert!(text.contains("# TYPE micronotifier_triggers counter\n"), "{text}");
+    assert!(text.contains("# TYPE soketi_socket_received_bytes unknown\n"), "{text}");
+    assert_eq!(text.matches("# EOF").count(), 1);
+    assert!(text.ends_with("\n# EOF\n"), "{text}");
 }
 
 #[actix_rt::test]

@@ -1,19 +1,10 @@
-//! What the public port tells without a signature: that it is up, and in the `micronotifier` mode its applications.
+//! What the public port tells without a signature in the `micronotifier` mode: its applications.
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::{Call, to_json};
 use crate::edge::error::ApiError;
-
-/// Tells that the process answers:
-///
-/// ```json
-/// {"health":"OK"}
-/// ```
-pub(crate) const fn up() -> Bytes {
-    Bytes::from_static(br#"{"health":"OK"}"#)
-}
 
 #[derive(Serialize)]
 struct AppList<'a> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use actix::{Actor, AsyncContext as _, Context, Handler};
 use bytes::{Bytes, BytesMut};
 use micronotifier_actors::clock::Moment;
+use micronotifier_actors::mailbox::Letter;
 use micronotifier_actors::protocol::{ErrorCode, Frame, SocketId};
 use micronotifier_actors::session::effect::{Close, Effect};
 use micronotifier_actors::session::{ClientLibrary, Now, Opening, Session};
@@ -117,7 +118,9 @@ impl<S: Stream> WsSession<S> {
             Effect::ControlPing => desk.send_control(&self.outbox, control::ping(&[])),
             Effect::Close(close) => self.end(&close),
             Effect::Whisper(whisper) => {
-                if self.worker.whisper(self.session.app(), self.seat, whisper).is_err() {
+                if self.worker.whisper(self.session.app(), self.seat, whisper).is_ok() {
+                    self.outbox.metrics().client_events.add(1);
+                } else {
                     let busy = "Client event rejected: the node is busy";
                     desk.send(&self.outbox, Frame::error(None, busy));
                 }
@@ -178,10 +181,11 @@ impl<S: Stream> Actor for WsSession<S> {
 
 // === Handlers ===
 
-impl<S: Stream> Handler<Notice> for WsSession<S> {
+impl<S: Stream> Handler<Letter<Notice>> for WsSession<S> {
     type Result = ();
 
-    fn handle(&mut self, notice: Notice, _ctx: &mut Self::Context) {
+    fn handle(&mut self, notice: Letter<Notice>, _ctx: &mut Self::Context) {
+        let (notice, taken) = self.worker.desk().open_notice(&self.outbox, notice);
         match notice {
             Notice::Tick => self.tick(),
             Notice::Refused(refused) => {
@@ -190,5 +194,87 @@ impl<S: Stream> Handler<Notice> for WsSession<S> {
                 self.carry_out(effects);
             }
         }
+        self.worker.desk().done(taken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+    use std::io::{self, IoSlice};
+    use std::task::{Context as TaskContext, Poll};
+
+    use micronotifier_actors::config::{App, Apps, NodeConfig};
+    use micronotifier_actors::protocol::sign::Credential;
+    use micronotifier_actors::session::effect::Close;
+    use micronotifier_actors::{Node, Wire};
+
+    use super::super::admission::Admission;
+    use super::*;
+
+    /// A socket at whose first read something goes wrong.
+    struct Trap;
+
+    impl Wire for Trap {
+        fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }
+
+        fn flush(&self) -> io::Result<bool> {
+            Ok(true)
+        }
+
+        fn close_frame(&self, _close: &Close) -> Bytes {
+            Bytes::new()
+        }
+    }
+
+    impl Stream for Trap {
+        const SECURE: bool = false;
+
+        fn read(&self, _buffer: &mut [u8]) -> io::Result<usize> {
+            panic!("sprung")
+        }
+
+        fn poll_readable(&self, _cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_writable(&self, _cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_session_that_panics_costs_its_connection_and_is_counted() {
+        let app = App::new("1", Credential::new("k", "s"));
+        let node = Node::start(NodeConfig::new(Apps::new([app]))).handle();
+        let worker = node.attach_worker().unwrap();
+        let admission = Admission::new(node.limits(), node.apps());
+        WsSession::start_on(
+            Trap,
+            SocketId::new(1, 1),
+            Accepted {
+                app: Arc::clone(node.apps().by_id("1").unwrap()),
+                limits: Arc::new(node.limits().clone()),
+                client: ClientLibrary::default(),
+                worker,
+                wall: WallClock::System,
+                admitted: admission.admit(None).unwrap(),
+                handshake: Bytes::new(),
+                early: BytesMut::new(),
+            },
+        );
+        let ended = &node.metrics().ended.sessions;
+        let gone = async {
+            while ended.panicked.get() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), gone).await.unwrap();
+        assert_eq!(ended.by_cause(), [("done", 0), ("evicted", 0), ("panicked", 1)]);
+        assert_eq!(node.metrics().actors.sessions.get(), 0);
+        assert_eq!(admission.connections(), 0);
     }
 }

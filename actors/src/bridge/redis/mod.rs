@@ -35,6 +35,7 @@ use super::watch::{BridgeWatch, PartWatch};
 use super::wire::Wire;
 use super::{BridgeError, BridgeHandle, BridgeSink, Follow, Relay, Unfollow};
 use crate::lifeline::contain;
+use crate::mailbox::Letter;
 use crate::redis::{ByPartition, Keys, Link, LinkError, Partition, RedisOptions};
 
 /// A bridge that has looked whether Redis can be used, and can start.
@@ -70,13 +71,7 @@ impl Ready {
         let bridge = RedisBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| {
             RedisBridge::new(&self.options, &partitions, &sink, watch)
         });
-        BridgeHandle {
-            relay: bridge.clone().recipient(),
-            follow: bridge.clone().recipient(),
-            unfollow: bridge.recipient(),
-            watch: seen,
-            knows_repeats: true,
-        }
+        BridgeHandle { knows_repeats: true, ..BridgeHandle::new(&bridge, seen) }
     }
 }
 
@@ -167,14 +162,17 @@ impl Actor for RedisBridge {
 
     fn started(&mut self, _ctx: &mut Self::Context) {
         for (mut publisher, mut subscriber) in std::mem::take(&mut self.tasks) {
+            let (of_publisher, of_subscriber) = (Arc::clone(&self.watch), Arc::clone(&self.watch));
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(publisher.run()).catch_unwind().await.is_err() {
+                    of_publisher.mail.panics.add(1);
                     log::error!(actor = "bridge"; "the publisher panicked");
                     publisher.recover();
                 }
             });
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(subscriber.run()).catch_unwind().await.is_err() {
+                    of_subscriber.mail.panics.add(1);
                     log::error!(actor = "bridge"; "the subscriber panicked");
                     subscriber.recover().await;
                 }
@@ -189,26 +187,34 @@ impl Actor for RedisBridge {
 
 // === Handlers ===
 
-impl Handler<Relay> for RedisBridge {
+impl Handler<Letter<Relay>> for RedisBridge {
     type Result = ();
 
-    fn handle(&mut self, relay: Relay, _ctx: &mut Self::Context) {
-        contain("bridge", || self.relay(relay));
+    fn handle(&mut self, relay: Letter<Relay>, _ctx: &mut Self::Context) {
+        let taken = self.watch.mail.open(&relay);
+        contain("bridge", &self.watch.mail.panics, || self.relay(relay.message));
+        self.watch.mail.done(taken);
     }
 }
 
-impl Handler<Follow> for RedisBridge {
+impl Handler<Letter<Follow>> for RedisBridge {
     type Result = ();
 
-    fn handle(&mut self, Follow { key, wish }: Follow, _ctx: &mut Self::Context) {
-        contain("bridge", || self.wish(Wish::Follow { key, wish }));
+    fn handle(&mut self, follow: Letter<Follow>, _ctx: &mut Self::Context) {
+        let taken = self.watch.mail.open(&follow);
+        let Follow { key, wish } = follow.message;
+        contain("bridge", &self.watch.mail.panics, || self.wish(Wish::Follow { key, wish }));
+        self.watch.mail.done(taken);
     }
 }
 
-impl Handler<Unfollow> for RedisBridge {
+impl Handler<Letter<Unfollow>> for RedisBridge {
     type Result = ();
 
-    fn handle(&mut self, Unfollow { key }: Unfollow, _ctx: &mut Self::Context) {
-        contain("bridge", || self.wish(Wish::Unfollow { key }));
+    fn handle(&mut self, unfollow: Letter<Unfollow>, _ctx: &mut Self::Context) {
+        let taken = self.watch.mail.open(&unfollow);
+        let Unfollow { key } = unfollow.message;
+        contain("bridge", &self.watch.mail.panics, || self.wish(Wish::Unfollow { key }));
+        self.watch.mail.done(taken);
     }
 }

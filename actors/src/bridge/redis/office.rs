@@ -51,7 +51,7 @@ impl Office {
             self.watch.dropped.malformed.add(1);
             return None;
         };
-        let told = contain("bridge", || self.wire.read(key, envelope))?;
+        let told = contain("bridge", &self.watch.mail.panics, || self.wire.read(key, envelope))?;
         match told {
             Ok(told) => Some((position, Some(told))),
             Err(cause) => {
@@ -116,7 +116,7 @@ impl Office {
 
     /// Tells the node something. A panic there costs what is told.
     pub(super) fn emit(&self, event: BridgeEvent) {
-        contain("bridge", || (self.sink)(event));
+        contain("bridge", &self.watch.mail.panics, || (self.sink)(event));
     }
 
     pub(super) fn count(&self, seen: &Seen) {

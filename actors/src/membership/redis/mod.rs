@@ -30,7 +30,7 @@ mod row;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, ArbiterHandle, Context, Handler};
+use actix::{Actor, Addr, Arbiter, ArbiterHandle};
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
@@ -44,11 +44,8 @@ use self::pool::Pool;
 use self::reaper::Reaper;
 use self::router::Router;
 use super::counters::Counters;
-use super::{
-    Announcer, Count, CountChannel, Enter, Leave, ListMembers, ListOccupied, MembershipHandle,
-    MembershipSink, ReportConnections, Vacate,
-};
-use crate::door::post;
+use super::{Announcer, MembershipHandle, MembershipSink};
+use crate::mailbox::Postbox;
 use crate::redis::{ByPartition, Link, Partition, RedisOptions, Topology};
 
 /// How membership over Redis is kept.
@@ -151,7 +148,7 @@ fn links(redis: &RedisOptions) -> ByPartition<Arc<Link>> {
 
 /// A running membership. It ends with this value, without a word to Redis unless it was [retired](Self::retire).
 pub struct RedisMembership {
-    keepers: Arc<ByPartition<Addr<Keeper>>>,
+    keepers: Arc<ByPartition<Postbox<Addr<Keeper>>>>,
     handle: MembershipHandle,
     arbiter: ArbiterHandle,
     counters: Arc<Counters>,
@@ -168,8 +165,9 @@ impl RedisMembership {
         announcer: Arc<dyn Announcer>,
         sink: MembershipSink,
     ) -> Self {
-        let (arbiter, counters) = (Arbiter::new().handle(), Arc::new(Counters::default()));
         let (partitions, listed) = (Partition::all(&options.topology), options.listed);
+        let counters = Arc::new(Counters::new(partitions.count()));
+        let arbiter = Arbiter::new().handle();
         let sink_of = router::sinks(partitions.count(), sink);
         let (beside, counted) = (arbiter.clone(), Arc::clone(&counters));
         let keepers = Arc::new(partitions.map(move |partition| {
@@ -185,13 +183,15 @@ impl RedisMembership {
             });
             let reaper = Reaper::new(Arc::clone(&task));
             Reaper::start_in_arbiter(&beside, move |_| reaper);
-            Keeper::start_in_arbiter(&beside, move |_| Keeper::new(task))
+            let keeper = Keeper::start_in_arbiter(&beside, move |_| Keeper::new(task));
+            Postbox::new(keeper, Arc::clone(&counted.keepers))
         }));
         let handle = if keepers.count() == 1 {
-            addresses(keepers.first(), &counters)
+            MembershipHandle::new(keepers.first().to(), &counters.keepers, &counters)
         } else {
-            let router = Router::new(Arc::clone(&keepers), listed);
-            addresses(&Router::start_in_arbiter(&arbiter, move |_| router), &counters)
+            let router = Router::new(Arc::clone(&keepers), listed, Arc::clone(&counters));
+            let router = Router::start_in_arbiter(&arbiter, move |_| router);
+            MembershipHandle::new(&router, &counters.router, &counters)
         };
         Self { keepers, handle, arbiter, counters }
     }
@@ -211,7 +211,7 @@ impl RedisMembership {
     pub async fn retire(&self) {
         let retired = self.keepers.iter().map(|keeper| {
             let (done, retired) = oneshot::channel();
-            post(keeper, Retire { done });
+            keeper.post(Retire { done });
             retired
         });
         // a keeper that is gone has nothing to give up
@@ -227,32 +227,6 @@ impl RedisMembership {
 impl Drop for RedisMembership {
     fn drop(&mut self) {
         self.abandon();
-    }
-}
-
-/// Returns the addresses of whoever takes all that concerns a membership.
-fn addresses<A>(taker: &Addr<A>, counters: &Arc<Counters>) -> MembershipHandle
-where
-    A: Actor<Context = Context<A>>
-        + Handler<Enter>
-        + Handler<Leave>
-        + Handler<Count>
-        + Handler<Vacate>
-        + Handler<ReportConnections>
-        + Handler<ListMembers>
-        + Handler<CountChannel>
-        + Handler<ListOccupied>,
-{
-    MembershipHandle {
-        enter: taker.clone().recipient(),
-        leave: taker.clone().recipient(),
-        count: taker.clone().recipient(),
-        vacate: taker.clone().recipient(),
-        connections: taker.clone().recipient(),
-        list_members: taker.clone().recipient(),
-        count_channel: taker.clone().recipient(),
-        list_occupied: taker.clone().recipient(),
-        counters: Arc::clone(counters),
     }
 }
 

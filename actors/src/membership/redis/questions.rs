@@ -19,6 +19,7 @@ use super::keeper::Keeper;
 use super::pool::LendError;
 use crate::channel::Member;
 use crate::facts::CachedEvent;
+use crate::mailbox::Letter;
 use crate::membership::{
     Announcer, CountChannel, Counts, Described, ListMembers, ListOccupied, MembershipError, Roster,
 };
@@ -91,14 +92,17 @@ where
     }
 }
 
-impl Handler<ListMembers> for Keeper {
+impl Handler<Letter<ListMembers>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, ListMembers { key, answer }: ListMembers, ctx: &mut Self::Context) {
+    fn handle(&mut self, list: Letter<ListMembers>, ctx: &mut Self::Context) {
+        let taken = self.open(&list);
+        let ListMembers { key, answer } = list.message;
         let roster = self.task.calls.roster(&key);
         self.ask(answer, ctx, |client| async move {
             Ok(of_user(&key, answers::roster(client.ask(roster).await?)?))
         });
+        self.close(taken);
     }
 }
 
@@ -111,10 +115,12 @@ fn of_user(key: &ChannelKey, roster: Roster) -> Roster {
     }
 }
 
-impl Handler<CountChannel> for Keeper {
+impl Handler<Letter<CountChannel>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, CountChannel { key, answer }: CountChannel, ctx: &mut Self::Context) {
+    fn handle(&mut self, count: Letter<CountChannel>, ctx: &mut Self::Context) {
+        let taken = self.open(&count);
+        let CountChannel { key, answer } = count.message;
         let (calls, announcer) = (&self.task.calls, Arc::clone(&self.task.announcer));
         let mut commands = vec![redis::cmd("TIME"), calls.subscriptions(&key), calls.users(&key)];
         if key.channel.kind().capabilities().caches {
@@ -123,14 +129,16 @@ impl Handler<CountChannel> for Keeper {
         self.ask(answer, ctx, |client| async move {
             Ok(described(client.send(&commands).await?, &key, &*announcer)?)
         });
+        self.close(taken);
     }
 }
 
-impl Handler<ListOccupied> for Keeper {
+impl Handler<Letter<ListOccupied>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, list: ListOccupied, ctx: &mut Self::Context) {
-        let ListOccupied { app, prefix, users, answer } = list;
+    fn handle(&mut self, list: Letter<ListOccupied>, ctx: &mut Self::Context) {
+        let taken = self.open(&list);
+        let ListOccupied { app, prefix, users, answer } = list.message;
         let task = self.task.clone();
         self.ask(answer, ctx, move |client| async move {
             let mut found: HashMap<ChannelName, Counts> = HashMap::new();
@@ -172,6 +180,7 @@ impl Handler<ListOccupied> for Keeper {
             }
             Ok(channels)
         });
+        self.close(taken);
     }
 }
 

@@ -8,13 +8,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::fut::wrap_future;
-use actix::{Actor, Addr, AsyncContext as _, Context, Handler, Message};
+use actix::{Actor, Addr, AsyncContext as _, Context, Handler};
 use futures_util::future::try_join_all;
 use hashbrown::HashSet;
 use tokio::sync::oneshot;
 
 use super::keeper::Keeper;
-use crate::door::post;
+use crate::mailbox::{Letter, Named, Postbox};
+use crate::membership::counters::Counters;
 use crate::membership::{
     Count, CountChannel, Enter, Leave, ListMembers, ListOccupied, MembershipError, MembershipEvent,
     MembershipSink, ReportConnections, Vacate,
@@ -24,14 +25,19 @@ use crate::redis::{ByPartition, Partition};
 
 /// See the module.
 pub(super) struct Router {
-    keepers: Arc<ByPartition<Addr<Keeper>>>,
+    keepers: Arc<ByPartition<Postbox<Addr<Keeper>>>>,
     /// The most channels in the answer to [`ListOccupied`].
     listed: usize,
+    counters: Arc<Counters>,
 }
 
 impl Router {
-    pub(super) fn new(keepers: Arc<ByPartition<Addr<Keeper>>>, listed: usize) -> Self {
-        Self { keepers, listed }
+    pub(super) fn new(
+        keepers: Arc<ByPartition<Postbox<Addr<Keeper>>>>,
+        listed: usize,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { keepers, listed, counters }
     }
 }
 
@@ -111,31 +117,36 @@ impl OfChannel for CountChannel {
 
 // === Handlers ===
 
-impl<M> Handler<M> for Router
+impl<M> Handler<Letter<M>> for Router
 where
-    M: OfChannel + Message<Result = ()> + Send + 'static,
-    Keeper: Handler<M>,
+    M: OfChannel + Named,
+    Keeper: Handler<Letter<M>>,
 {
     type Result = ();
 
-    fn handle(&mut self, message: M, _ctx: &mut Self::Context) {
-        post(self.keepers.of(message.channel()), message);
+    fn handle(&mut self, letter: Letter<M>, _ctx: &mut Self::Context) {
+        let taken = self.counters.router.open(&letter);
+        self.keepers.of(letter.message.channel()).post(letter.message);
+        self.counters.router.done(taken);
     }
 }
 
-impl Handler<ReportConnections> for Router {
+impl Handler<Letter<ReportConnections>> for Router {
     type Result = ();
 
-    fn handle(&mut self, report: ReportConnections, _ctx: &mut Self::Context) {
-        post(self.keepers.first(), report);
+    fn handle(&mut self, report: Letter<ReportConnections>, _ctx: &mut Self::Context) {
+        let taken = self.counters.router.open(&report);
+        self.keepers.first().post(report.message);
+        self.counters.router.done(taken);
     }
 }
 
-impl Handler<ListOccupied> for Router {
+impl Handler<Letter<ListOccupied>> for Router {
     type Result = ();
 
-    fn handle(&mut self, list: ListOccupied, ctx: &mut Self::Context) {
-        let ListOccupied { app, prefix, users, mut answer } = list;
+    fn handle(&mut self, list: Letter<ListOccupied>, ctx: &mut Self::Context) {
+        let taken = self.counters.router.open(&list);
+        let ListOccupied { app, prefix, users, mut answer } = list.message;
         let listed = self.listed;
         let parts: Vec<_> = self
             .keepers
@@ -143,7 +154,7 @@ impl Handler<ListOccupied> for Router {
             .map(|keeper| {
                 let (answer, answered) = oneshot::channel();
                 let (app, prefix) = (app.clone(), prefix.clone());
-                post(keeper, ListOccupied { app, prefix, users, answer });
+                keeper.post(ListOccupied { app, prefix, users, answer });
                 async { answered.await.unwrap_or(Err(MembershipError::Unreachable)) }
             })
             .collect();
@@ -160,6 +171,7 @@ impl Handler<ListOccupied> for Router {
             // who has given up waiting was told so by the deadline
             answer.send(all).unwrap_or_default();
         }));
+        self.counters.router.done(taken);
     }
 }
 

@@ -23,6 +23,7 @@ use super::client::{Client, ConnectError};
 use super::ledger::Ledger;
 use crate::clock::Clock;
 use crate::lifeline::contain;
+use crate::mailbox::{Letter, Named, Taken};
 use crate::membership::{Count, Enter, Leave, MembershipEvent, Outcome, ReportConnections, Vacate};
 use crate::protocol::AppId;
 
@@ -34,6 +35,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 #[rtype(result = "()")]
 pub(super) struct Retire {
     pub(super) done: oneshot::Sender<()>,
+}
+
+impl Named for Retire {
+    fn name(&self) -> &'static str {
+        "retire"
+    }
 }
 
 // === State ===
@@ -96,6 +103,16 @@ impl Keeper {
             failures: 0,
             reachable: false,
         }
+    }
+
+    /// Takes a message, and counts it.
+    pub(super) fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
+        self.task.counters.keepers.open(letter)
+    }
+
+    /// Counts how long a message took.
+    pub(super) fn close(&self, taken: Taken) {
+        self.task.counters.keepers.done(taken);
     }
 
     fn emit(&self, event: MembershipEvent) {
@@ -193,6 +210,7 @@ impl Keeper {
         self.renewing = false;
         match answer.and_then(answers::renewed) {
             Ok(Answer::Done(renewed)) => {
+                self.task.counters.renewed(self.task.partition.index());
                 let before = self.run.replace(renewed.run);
                 if before.is_some() && before != self.run && self.standing != Standing::New {
                     // another server: it may lack what the old one had not passed on yet
@@ -253,7 +271,9 @@ impl Keeper {
         ctx: &mut Context<Self>,
         work: impl FnOnce(&mut Self, &mut Context<Self>),
     ) {
-        if contain("membership keeper", || work(self, ctx)).is_none() {
+        let task = Arc::clone(&self.task);
+        if contain("membership keeper", &task.counters.keepers.panics, || work(self, ctx)).is_none()
+        {
             self.saying = false;
             self.former.push(Arc::clone(&self.incarnation));
             self.begin_anew(ctx);
@@ -288,67 +308,83 @@ impl Actor for Keeper {
 
 // === Handlers ===
 
-impl Handler<Enter> for Keeper {
+impl Handler<Letter<Enter>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, enter: Enter, ctx: &mut Self::Context) {
+    fn handle(&mut self, enter: Letter<Enter>, ctx: &mut Self::Context) {
+        let taken = self.open(&enter);
+        let enter = enter.message;
         self.guarded(ctx, |keeper, ctx| {
             let now = keeper.clock.now();
             keeper.ledger.enter(enter, now);
             keeper.speak(ctx);
         });
+        self.close(taken);
     }
 }
 
-impl Handler<Leave> for Keeper {
+impl Handler<Letter<Leave>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, leave: Leave, ctx: &mut Self::Context) {
+    fn handle(&mut self, leave: Letter<Leave>, ctx: &mut Self::Context) {
+        let taken = self.open(&leave);
+        let leave = leave.message;
         self.guarded(ctx, |keeper, ctx| {
             keeper.ledger.leave(leave);
             keeper.speak(ctx);
         });
+        self.close(taken);
     }
 }
 
-impl Handler<Count> for Keeper {
+impl Handler<Letter<Count>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, count: Count, ctx: &mut Self::Context) {
+    fn handle(&mut self, count: Letter<Count>, ctx: &mut Self::Context) {
+        let taken = self.open(&count);
+        let count = count.message;
         // where there are members, they are counted
-        if count.key.channel.kind().capabilities().members {
-            return;
+        if !count.key.channel.kind().capabilities().members {
+            self.guarded(ctx, |keeper, ctx| {
+                keeper.ledger.count(count.key, count.subscriptions);
+                keeper.speak(ctx);
+            });
         }
-        self.guarded(ctx, |keeper, ctx| {
-            keeper.ledger.count(count.key, count.subscriptions);
-            keeper.speak(ctx);
-        });
+        self.close(taken);
     }
 }
 
-impl Handler<Vacate> for Keeper {
+impl Handler<Letter<Vacate>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, vacate: Vacate, ctx: &mut Self::Context) {
+    fn handle(&mut self, vacate: Letter<Vacate>, ctx: &mut Self::Context) {
+        let taken = self.open(&vacate);
+        let vacate = vacate.message;
         self.guarded(ctx, |keeper, ctx| {
             keeper.ledger.vacate(&vacate.key);
             keeper.speak(ctx);
         });
+        self.close(taken);
     }
 }
 
-impl Handler<ReportConnections> for Keeper {
+impl Handler<Letter<ReportConnections>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, report: ReportConnections, _ctx: &mut Self::Context) {
+    fn handle(&mut self, report: Letter<ReportConnections>, _ctx: &mut Self::Context) {
+        let taken = self.open(&report);
+        let report = report.message;
         self.connections.extend(report.connections);
+        self.close(taken);
     }
 }
 
-impl Handler<Retire> for Keeper {
+impl Handler<Letter<Retire>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, retire: Retire, ctx: &mut Self::Context) {
+    fn handle(&mut self, retire: Letter<Retire>, ctx: &mut Self::Context) {
+        let taken = self.open(&retire);
+        let retire = retire.message;
         self.standing = Standing::Retired;
         let mut names = std::mem::take(&mut self.former);
         names.push(Arc::clone(&self.incarnation));
@@ -363,5 +399,6 @@ impl Handler<Retire> for Keeper {
             // who has given up waiting needs no answer
             retire.done.send(()).unwrap_or_default();
         }));
+        self.close(taken);
     }
 }

@@ -1,0 +1,131 @@
+//! What is told of actors and their mailboxes, in the text format of metrics.
+
+use micronotifier_actors::NodeHandle;
+use micronotifier_actors::mailbox::Mailbox;
+use micronotifier_actors::metrics::{Delays, Mailboxes};
+
+use super::exposition::{Exposition, Kind};
+
+/// One kind of actor, and what is counted of its mailboxes on each worker.
+type OfKind<'n> = (&'static str, Vec<&'n Mailbox>);
+
+/// What is told of the mailboxes of each kind and worker: name, kind, help, and where it is read.
+type PerWorker = (&'static str, Kind, &'static str, fn(&Mailbox) -> u64);
+
+const PER_WORKER: [PerWorker; 3] = [
+    (
+        "micronotifier_mailbox_depth",
+        Kind::Gauge,
+        "Messages that wait in mailboxes.",
+        Mailbox::depth,
+    ),
+    (
+        "micronotifier_mailbox_depth_highest",
+        Kind::Gauge,
+        "The most messages that ever waited in mailboxes since the start.",
+        Mailbox::highest,
+    ),
+    (
+        "micronotifier_mailbox_messages_dropped_total",
+        Kind::Counter,
+        "Messages that went unread when their actor ended.",
+        Mailbox::dropped,
+    ),
+];
+
+/// What is told of how long messages take: name, help, and where it is read.
+type Timed = (&'static str, &'static str, fn(&Mailbox) -> &Delays);
+
+const TIMED: [Timed; 2] = [
+    (
+        "micronotifier_mailbox_wait_seconds",
+        "How long messages waited in mailboxes; one in 13 is timed.",
+        Mailbox::queued,
+    ),
+    (
+        "micronotifier_mailbox_handling_seconds",
+        "How long messages took once they were taken, a fan-out to its last socket; one in 13 is timed.",
+        Mailbox::handling,
+    ),
+];
+
+/// Writes the metrics of all mailboxes.
+pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
+    let mut kinds = by_kind(&node.metrics().mail);
+    if let Some(bridge) = node.bridge() {
+        kinds.push(("bridge", vec![&bridge.mail]));
+    }
+    if let Some(membership) = node.membership_counters() {
+        kinds.push(("keeper", vec![&membership.keepers]));
+        kinds.push(("router", vec![&membership.router]));
+    }
+    for (name, kind, help, read) in PER_WORKER {
+        let mut family = exposition.family(name, kind, help);
+        for (kind, mailboxes) in &kinds {
+            for (worker, mailbox) in mailboxes.iter().enumerate() {
+                let labels = [("kind", *kind), ("worker", &worker.to_string())];
+                family.value(&labels, read(mailbox));
+            }
+        }
+    }
+    expose_messages(exposition, &kinds);
+    for (name, help, read) in TIMED {
+        let mut family = exposition.family(name, Kind::Histogram, help);
+        for (kind, mailboxes) in &kinds {
+            family.delays(&[("kind", *kind)], mailboxes.iter().map(|mailbox| read(mailbox)));
+        }
+    }
+    expose_ends(exposition, node, &kinds);
+}
+
+fn expose_messages(exposition: &mut Exposition, kinds: &[OfKind<'_>]) {
+    let mut family = exposition.family(
+        "micronotifier_mailbox_messages_total",
+        Kind::Counter,
+        "Messages taken from mailboxes, by type.",
+    );
+    for (kind, mailboxes) in kinds {
+        let names = mailboxes.first().into_iter().flat_map(|mailbox| mailbox.handled());
+        for (index, (name, _)) in names.enumerate() {
+            let of =
+                |mailbox: &&Mailbox| mailbox.handled().nth(index).map_or(0, |(_, count)| count);
+            let count: u64 = mailboxes.iter().map(of).sum();
+            family.value(&[("kind", *kind), ("message", name)], count);
+        }
+    }
+}
+
+fn expose_ends(exposition: &mut Exposition, node: &NodeHandle, kinds: &[OfKind<'_>]) {
+    let ended = &node.metrics().ended;
+    let mut family = exposition.family(
+        "micronotifier_actors_ended_total",
+        Kind::Counter,
+        "Actors that have ended, by cause.",
+    );
+    for (kind, ends) in [("session", &ended.sessions), ("channel", &ended.channels)] {
+        for (cause, count) in ends.by_cause() {
+            family.value(&[("kind", kind), ("cause", cause)], count);
+        }
+    }
+    let mut family = exposition.family(
+        "micronotifier_actor_panics_total",
+        Kind::Counter,
+        "Commands, turns and tasks of actors that panicked.",
+    );
+    for (kind, mailboxes) in kinds {
+        let contained: u64 = mailboxes.iter().map(|mailbox| mailbox.panics.get()).sum();
+        // a session that panics ends
+        let ends = if *kind == "session" { ended.sessions.panicked.get() } else { 0 };
+        family.value(&[("kind", *kind)], contained + ends);
+    }
+}
+
+/// Turns what is kept by worker into what is kept by kind.
+fn by_kind(workers: &[Mailboxes]) -> Vec<OfKind<'_>> {
+    let mut kinds: Vec<OfKind<'_>> = Vec::new();
+    for (index, (kind, _)) in workers.first().into_iter().flat_map(Mailboxes::by_kind).enumerate() {
+        let of_kind = workers.iter().filter_map(|worker| worker.by_kind().into_iter().nth(index));
+        kinds.push((kind, of_kind.map(|(_, mailbox)| mailbox).collect()));
+    }
+    kinds
+}

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Checks what a node is watched by: promtool takes the files of docker/ and the metrics, each alert fires and rests, and every query of the
+# dashboard finds data in a real Prometheus that scrapes two loaded nodes with a Redis. Needs a binary of the node, python3, and apt-get where
+# Prometheus or Redis is missing.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+node_bin=${MICRONOTIFIER_BIN:-$target/release/micronotifier}
+readonly DEADLINE_SECONDS=30 SOCKETS=40 LOAD_SECONDS=60
+
+[[ -x $node_bin ]] || { echo "there is no $node_bin: build the release first"; exit 1; }
+if ! { command -v prometheus && command -v promtool && command -v redis-server; } >/dev/null; then
+    as_root=()
+    [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
+    "${as_root[@]}" apt-get update --quiet
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --yes --quiet --no-install-recommends prometheus redis-server
+fi
+
+work=$(mktemp -d)
+pids=()
+finish() {
+    ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
+    wait
+    rm -rf "$work"
+}
+trap finish EXIT
+
+passed=0
+failed=0
+# Runs a command that is one check; what it printed is shown if it fails.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/output" 2>&1; then
+        echo "ok      $name"
+        passed=$((passed + 1))
+    else
+        echo "FAILED  $name"
+        sed 's/^/        /' "$work/output"
+        failed=$((failed + 1))
+    fi
+}
+refused() { ! "$@"; }
+# Tries a command until it succeeds or the deadline has passed.
+wait_for() {
+    local end=$((SECONDS + DEADLINE_SECONDS))
+    until "$@"; do
+        ((SECONDS < end)) || { echo "still not after $DEADLINE_SECONDS s: $*"; return 1; }
+        read -r -t 0.2 <> <(:) || true
+    done
+}
+
+# --- The files ---
+
+check "promtool takes prometheus.yml" promtool check config --syntax-only docker/prometheus.yml
+check "promtool takes alerts.yml" promtool check rules docker/alerts.yml
+check "each alert fires, and a healthy node wakes nobody" promtool test rules tests/watch/alerts.test.yml
+sed 's/> 2$/> 4/' docker/alerts.yml >"$work/alerts.yml"
+sed "s|../../docker|$work|" tests/watch/alerts.test.yml >"$work/alerts.test.yml"
+check "an alert that does not fire is found" refused promtool test rules "$work/alerts.test.yml"
+
+# --- Two nodes with a Redis, and Prometheus ---
+
+# Six free ports below those that the kernel gives to outgoing connections, so that none is taken meanwhile.
+free_ports() {
+    python3 -c 'import random, socket
+free = []
+for port in random.sample(range(15000, 32000), 1000):
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        continue
+    free.append(port)
+    if len(free) == 6:
+        break
+print(*free)'
+}
+read -r port_1 admin_1 port_2 admin_2 redis prometheus < <(free_ports)
+readonly TOKEN=token-of-the-watch SECRET=secret-of-the-watch
+printf %s "$TOKEN" >"$work/admin-token"
+
+redis-server --bind 127.0.0.1 --port "$redis" --save '' --appendonly no --dir "$work" >"$work/redis.log" &
+pids+=($!)
+start_node() {
+    cat >"$work/node-$2.json" <<JSON
+{"host": "127.0.0.1", "port": $1, "admin-port": $2, "admin-token": "$TOKEN", "activity-timeout": 2, "pong-timeout": 2,
+ "applications": [{"name": "watched", "id": "1", "key": "watch-key", "secret": "$SECRET", "client-events": true}],
+ "redis": {"address": "127.0.0.1:$redis", "cluster-secret": "secret-of-the-two-nodes"}}
+JSON
+    "$node_bin" serve -c "$work/node-$2.json" 2>"$work/node-$2.log" &
+    pids+=($!)
+}
+operator() { curl --silent --fail --header "Authorization: Bearer $TOKEN" "${@:3}" "http://127.0.0.1:$1$2"; }
+start_node "$port_1" "$admin_1"
+start_node "$port_2" "$admin_2"
+check "both nodes are ready" wait_for eval 'operator $admin_1 /ready && operator $admin_2 /ready'
+
+sed "s|/run/secrets|$work|; s|15s|1s|; s|\"node-1:9111\".*\"node-3:9111\"|\"127.0.0.1:$admin_1\", \"127.0.0.1:$admin_2\"|" docker/prometheus.yml >"$work/prometheus.yml"
+cp docker/alerts.yml "$work/alerts.yml"
+prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" --web.listen-address="127.0.0.1:$prometheus" --log.level=warn 2>"$work/prometheus.log" &
+pids+=($!)
+for port in "$port_1" "$port_2"; do
+    MICRONOTIFIER_SECRET=$SECRET "$node_bin" bench -c "$work/node-$admin_1.json" --url "http://127.0.0.1:$port" --connections "$SOCKETS" \
+        --channels 4 --rate 40 --seconds "$LOAD_SECONDS" --warm-up 1 --private >"$work/bench-$port.log" 2>&1 &
+    pids+=($!)
+done
+
+lint() { operator "$1" /metrics >"$work/metrics" && promtool check metrics <"$work/metrics"; }
+check "promtool takes the metrics of a node" lint "$admin_1"
+undocumented() {
+    sed -n 's/^# TYPE \(micronotifier_[a-z_]*\) .*/\1/p' "$work/metrics" | while read -r name; do
+        grep --quiet --fixed-strings "\`$name\`" docs/watching.md || echo "docs/watching.md lacks $name"
+    done | grep .
+}
+check "the manual has every metric of a node among several" refused undocumented
+ends() { operator "$admin_1" /metrics --header 'Accept: application/openmetrics-text' | tail -n 1 | grep --quiet --line-regexp '# EOF'; }
+check "OpenMetrics are told to who asks for them" ends
+check "every query of the dashboard finds data" python3 tests/watch/dashboard.py docker/dashboard.json "http://127.0.0.1:$prometheus" "$DEADLINE_SECONDS"
+asked() { promtool query instant "http://127.0.0.1:$prometheus" "$1" | grep --quiet '=>'; }
+check "the load is seen: messages leave both nodes" wait_for asked 'count(sum by (instance) (rate(micronotifier_messages_sent_total[15s])) > 100) == 2'
+check "so is how long messages wait, of every kind of actor that has some" wait_for asked \
+    'count(sum by (kind) (rate(micronotifier_mailbox_wait_seconds_count{kind=~"session|channel|courier|registry"}[15s])) > 0) == 4'
+check "the bridge and the keeper are seen too" wait_for asked \
+    'count(sum by (kind) (micronotifier_mailbox_messages_total{kind=~"bridge|keeper"}) > 0) == 2 and sum(micronotifier_mailbox_messages_total{message="other"}) == 0'
+check "a query without data is found" refused python3 tests/watch/dashboard.py <(sed 's/micronotifier_mailbox_depth{/micronotifier_no_such_thing{/' docker/dashboard.json) \
+    "http://127.0.0.1:$prometheus" 1
+check "Prometheus has loaded every alert, and none fires" python3 tests/watch/alerts.py "http://127.0.0.1:$prometheus" 11
+
+printf 'watch: %d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))
