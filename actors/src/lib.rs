@@ -84,6 +84,7 @@ mod registry;
 mod seat;
 pub mod session;
 mod shared;
+pub mod tap;
 mod users;
 mod worker;
 

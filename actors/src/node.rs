@@ -28,6 +28,7 @@ use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
 use crate::registry::{DescribeAll, Registry};
 use crate::session::effect::Close;
 use crate::shared::Shared;
+use crate::tap::{Details, Kind, Tap};
 use crate::users::Users;
 use crate::worker::Worker;
 
@@ -128,6 +129,11 @@ impl NodeHandle {
     /// Returns what is counted.
     pub fn metrics(&self) -> &Metrics {
         self.shared.crew.metrics()
+    }
+
+    /// Returns where onlookers stand.
+    pub fn tap(&self) -> &Arc<Tap> {
+        self.shared.crew.tap()
     }
 
     /// Returns the applications.
@@ -365,7 +371,7 @@ impl NodeHandle {
         }
     }
 
-    /// Takes a place for each event, or for none.
+    /// Takes a place for each event, or for none. Those that have one are shown.
     fn reserve(
         &self,
         app: &Arc<App>,
@@ -376,7 +382,16 @@ impl NodeHandle {
             let place = self.shared.registries.reserve_event(&key)?;
             Ok((key, event, place))
         };
-        events.into_iter().map(reserve).collect()
+        let reserved: Vec<_> = events.into_iter().map(reserve).collect::<Result<_, _>>()?;
+        let tap = self.tap();
+        if tap.is_watched() {
+            for (_, Publication { channel, event, data, .. }, _) in &reserved {
+                tap.show(Kind::Event, Some(&app.id), Some(channel.as_str()), || {
+                    Details::of_event(app, event.as_str(), data)
+                });
+            }
+        }
+        Ok(reserved)
     }
 
     fn publish_here(

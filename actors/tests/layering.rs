@@ -46,6 +46,7 @@ const ACTORS: Arrows = &[
         ],
     ),
     ("session", &["protocol", "limits", "config", "clock", "channel::Member"]),
+    ("tap", &["protocol", "config", "metrics"]),
     ("seat", &["protocol", "session"]),
     ("errand", &["protocol", "door", "seat", "session"]),
     ("outbox", &["protocol", "door", "metrics", "seat", "session"]),
@@ -66,6 +67,7 @@ const ACTORS: Arrows = &[
             "seat",
             "errand",
             "courier",
+            "tap",
         ],
     ),
     (
@@ -84,6 +86,7 @@ const ACTORS: Arrows = &[
             "errand",
             "crew",
             "channel",
+            "tap",
         ],
     ),
     (
@@ -120,7 +123,7 @@ const ACTORS: Arrows = &[
         "worker",
         &[
             "protocol", "config", "door", "facts", "metrics", "seat", "session", "desk", "channel",
-            "users", "shared",
+            "users", "shared", "tap",
         ],
     ),
     ("node", &["*"]),

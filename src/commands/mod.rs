@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod listen;
 pub(crate) mod serve;
+pub(crate) mod tap;
 pub(crate) mod trigger;
 
 mod follow;

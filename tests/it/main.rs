@@ -36,6 +36,7 @@ mod presence;
 mod slow_consumer;
 mod subscribe;
 mod support;
+mod tap;
 mod two_nodes;
 mod users;
 mod watchlist;

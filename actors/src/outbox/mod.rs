@@ -57,6 +57,8 @@ pub struct Outbox<W: ?Sized = dyn Wire> {
     commands: Cell<u32>,
     /// The session reads on when the next of them is answered.
     awaits_answer: Cell<bool>,
+    /// The code of the Close; 0 until there is one.
+    close_code: Cell<u16>,
     driver: RefCell<Option<Waker>>,
     session: Recipient<Notice>,
     metrics: Arc<AppMetrics>,
@@ -98,6 +100,7 @@ impl<W: Wire> Outbox<W> {
             channels: RefCell::default(),
             commands: Cell::new(0),
             awaits_answer: Cell::new(false),
+            close_code: Cell::new(0),
             driver: RefCell::default(),
             session,
             metrics,
@@ -125,6 +128,11 @@ impl<W: Wire + ?Sized> Outbox<W> {
     /// Returns how far the end is.
     pub fn ending(&self) -> Ending {
         self.lanes.borrow().end
+    }
+
+    /// Returns the code that the connection was closed with; `None` if it is open, or ended without a Close.
+    pub fn close_code(&self) -> Option<u16> {
+        Some(self.close_code.get()).filter(|code| *code != 0)
     }
 
     /// Tells whether the socket takes nothing now, so that the session must wait for it.
@@ -251,6 +259,7 @@ impl<W: Wire + ?Sized> Outbox<W> {
                 return;
             }
             lanes.finish(self.wire.close_frame(close), now);
+            self.close_code.set(close.code);
         }
         self.wake();
     }

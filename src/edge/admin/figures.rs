@@ -10,7 +10,7 @@ use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
 use super::process::Process;
-use super::{bridge, membership, readiness};
+use super::{bridge, membership, readiness, tap};
 use crate::edge::EdgeState;
 use crate::logging;
 
@@ -148,6 +148,7 @@ pub(super) fn expose(edge: &EdgeState) -> String {
         "API calls that do not publish, by the status of their answer.",
         |app| &app.queries,
     );
+    tap::expose(&mut exposition, edge.node.tap());
     Process::read().expose(&mut exposition, "");
     exposition.finish()
 }

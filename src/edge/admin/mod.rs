@@ -13,11 +13,12 @@ mod page;
 mod process;
 mod readiness;
 mod soketi;
+mod tap;
 
 use std::sync::Arc;
 
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, StatusCode};
@@ -48,6 +49,7 @@ enum Endpoint {
     Metrics,
     Apps,
     Actors,
+    Tap,
 }
 
 impl Endpoint {
@@ -62,8 +64,14 @@ impl Endpoint {
             "/metrics" => Self::Metrics,
             "/apps" => Self::Apps,
             "/actors" => Self::Actors,
+            "/tap" => Self::Tap,
             _ => return None,
         })
+    }
+
+    /// Tells whether it takes a method. What never ends has no head alone.
+    fn takes(self, method: &Method) -> bool {
+        *method == Method::GET || (*method == Method::HEAD && self != Self::Tap)
     }
 
     /// Tells whether it is answered without the token: it tells nothing about the node but that it runs.
@@ -106,7 +114,13 @@ impl Operator {
         let Some(endpoint) = Endpoint::at(request.path()) else {
             return error(StatusCode::NOT_FOUND, "Not found");
         };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        // a link to the page may stand anywhere
+        if !matches!(endpoint, Endpoint::Page(_))
+            && let Err(denied) = Access::check_site(headers)
+        {
+            return deny(denied);
+        }
+        if !endpoint.takes(request.method()) {
             let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
             insert(&mut response, ALLOW, HeaderValue::from_static("GET"));
             return response;
@@ -116,12 +130,12 @@ impl Operator {
         {
             return deny(denied);
         }
-        self.serve(endpoint, headers)
+        self.serve(endpoint, request)
     }
 
-    fn serve(&self, endpoint: Endpoint, headers: &HeaderMap) -> HttpResponse {
+    fn serve(&self, endpoint: Endpoint, request: &HttpRequest) -> HttpResponse {
         let edge = &self.edge;
-        let host = access::host_name(headers);
+        let host = access::host_name(request.headers());
         let host = host.as_deref();
         match endpoint {
             Endpoint::Page(part) => page::serve(part, &edge.public, host),
@@ -136,6 +150,7 @@ impl Operator {
             }
             Endpoint::Apps => HttpResponse::Ok().json(overview::apps(edge, host)),
             Endpoint::Actors => HttpResponse::Ok().json(overview::actors(&edge.node)),
+            Endpoint::Tap => tap::answer(edge.node.tap(), edge.node.apps(), request.query_string()),
         }
     }
 }

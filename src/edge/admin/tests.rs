@@ -113,6 +113,8 @@ async fn metrics_are_in_the_text_format() {
         "micronotifier_table_entries{table=\"signed_in\"} 0",
         "micronotifier_table_entries{table=\"idempotency_keys\"} 0",
         "micronotifier_outbox_bytes 0",
+        "micronotifier_tap_onlookers 0",
+        "micronotifier_tap_dropped_total 0",
     ] {
         assert!(text.lines().any(|told| told == line), "{line}\n{text}");
     }
@@ -145,6 +147,8 @@ async fn everything_but_health_and_the_empty_page_wants_the_token() {
         let request = TestRequest::with_uri(path).insert_header(given);
         assert_eq!(bench.ask(request).await.0.status(), 200, "{path}");
     }
+    let (response, _) = bench.ask(TestRequest::with_uri("/tap")).await;
+    assert_eq!(response.status(), 401);
     for path in ["/health", "/", "/page.css", "/page.js"] {
         assert_eq!(bench.get(path).await.0, 200, "{path}");
     }

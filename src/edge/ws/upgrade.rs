@@ -23,9 +23,9 @@ use super::admission::{Admission, Admitted, NotAdmitted};
 use super::session::{Accepted, WsSession};
 use super::stream::Stream;
 use super::{control, handshake};
-use crate::edge::EdgeState;
 use crate::edge::origin::Client;
 use crate::edge::query::{Plus, Query, percent_decode};
+use crate::edge::{EdgeState, sighting};
 
 /// How long a refused client may take to read why.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -76,7 +76,11 @@ impl Upgrades {
         let client = Client::of(head, S::SECURE, &self.edge.edge.trusted_proxies);
         let admitted = match self.admit(&client) {
             Ok(admitted) => admitted,
-            Err(refused) => return say(&stream, &[unavailable(&refused.to_string())]).await,
+            Err(refused) => {
+                let text = refused.to_string();
+                sighting::refused(self.worker.tap(), 503, &text);
+                return say(&stream, &[unavailable(&text)]).await;
+            }
         };
         match self.judge(head, &client, admitted) {
             Ok((app, library, admitted)) => {
@@ -97,6 +101,7 @@ impl Upgrades {
                 WsSession::start_on(stream, socket, accepted);
             }
             Err(refusal) => {
+                sighting::refused(self.worker.tap(), refusal.code.number(), &refusal.reason);
                 let error = Frame::error(Some(refusal.code), &refusal.reason);
                 let close = control::close(refusal.code.number(), &refusal.reason);
                 say(&stream, &[handshake, error.wire().clone(), close]).await;
