@@ -143,7 +143,7 @@ test('the tap shows what passes, and only what is asked for', async (t) => {
   await subscribed(client, 'hidden');
   await sees(page, '#sightings li.subscription', 'hidden');
   await backendOf(node, COUNTED_APP).trigger('hidden', 'event', 'not to be shown');
-  await sees(page, '#sightings li.delivery', '1 subscribers');
+  await sees(page, '#sightings li.delivery', 'subscribers: 1');
   client.subscribe('no such channel');
   await sees(page, '#sightings li.error', 'no such channel');
   client.disconnect();

@@ -150,12 +150,12 @@ const sum = (found, name) =>
 
 const PLOTS = [
   { title: "Connections", now: (found) => sum(found, "micronotifier_connections") },
-  { title: "Messages sent a second", total: (found) => sum(found, "micronotifier_messages_sent_total") },
-  { title: "Messages received a second", total: (found) => sum(found, "micronotifier_messages_received_total") },
-  { title: "Events published a second", total: (found) => sum(found, "micronotifier_events_published_total") },
-  { title: "Bytes that wait for sockets", now: (found) => sum(found, "micronotifier_outbox_bytes") },
+  { title: "Messages sent, 1/s", total: (found) => sum(found, "micronotifier_messages_sent_total") },
+  { title: "Messages received, 1/s", total: (found) => sum(found, "micronotifier_messages_received_total") },
+  { title: "Events published, 1/s", total: (found) => sum(found, "micronotifier_events_published_total") },
+  { title: "Bytes waiting", now: (found) => sum(found, "micronotifier_outbox_bytes") },
   {
-    title: "Loop lag, mean in ms",
+    title: "Loop lag, ms",
     total: (found) => sum(found, "micronotifier_worker_loop_lag_seconds_sum") * 1000,
     per: (found) => sum(found, "micronotifier_worker_loop_lag_seconds_count"),
   },
@@ -175,7 +175,8 @@ function plot(found) {
   const seconds = before ? (now - before.at) / 1000 : 0;
   for (const { title, now: read, total, per } of PLOTS) {
     if (read) draw(title, read(found));
-    else if (before) {
+    else if (!before) plots.set(title, newPlot(title));
+    else {
       const units = per ? per(found) - per(before.found) : seconds;
       draw(title, units > 0 ? Math.max(0, total(found) - total(before.found)) / units : 0);
     }
@@ -266,6 +267,7 @@ async function lookOn() {
   const mine = new AbortController();
   looking = mine;
   at("tap-button").textContent = "Stop";
+  at("sightings").replaceChildren();
   at("tap-state").textContent = "Asking …";
   try {
     const wanted = { app: at("tap-app").value, channel: at("tap-channel").value, type: at("tap-type").value };
@@ -300,7 +302,7 @@ function showSighting(seen) {
   item.append(element("time", new Date(seen.at).toLocaleTimeString("en-GB")), element("b", seen.type));
   const told = [
     seen.channel, seen.event, seen.text, seen.code,
-    seen.subscribers !== undefined && `${seen.subscribers} subscribers`,
+    seen.subscribers !== undefined && `subscribers: ${seen.subscribers}`,
     seen.bytes !== undefined && `${seen.bytes} bytes`,
     seen.user && `user ${seen.user}`, seen.socket && `socket ${seen.socket}`, seen.app && `app ${seen.app}`,
   ];
