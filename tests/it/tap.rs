@@ -5,6 +5,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use micronotifier::config::{AdminConfig, ServerConfig};
 use micronotifier_actors::bridge::loopback::Hub;
+use micronotifier_actors::tap::{Details, Kind};
 use serde_json::{Value, json};
 
 use crate::support::apps::{COUNTED, MAIN, TestApp};
@@ -171,6 +172,32 @@ fn who_may_not_look_on_is_refused() {
     get(&node, "/tap", &format!("{token}Origin: http://evil.example\r\n")).error(403);
     get(&node, "/tap?type=nothing", &token).error(400);
     get(&node, "/tap?app=nobody", &token).error(400);
+}
+
+#[test]
+fn who_does_not_read_misses_something_and_is_told_exactly_how_much() {
+    const SHOWN: u64 = 100_000;
+    let node = TestNode::start(with_admin(""));
+    let mut onlooker = Onlooker::new(&node, "type=error");
+    let tap = node.handle().tap();
+    let long: Box<str> = "x".repeat(200).into();
+    for _ in 0..SHOWN {
+        tap.show(Kind::Error, None, None, || Details {
+            text: Some(long.clone()),
+            ..Details::default()
+        });
+    }
+    assert!(tap.dropped() > 0, "nobody was too slow");
+    let (mut seen, mut missed) = (0, 0);
+    while seen + missed < SHOWN {
+        let line = onlooker.line();
+        if let Some(count) = line.strip_prefix("data: {\"dropped\":") {
+            missed += count.trim_end_matches('}').parse::<u64>().unwrap();
+        } else if line.starts_with("data: ") {
+            seen += 1;
+        }
+    }
+    assert_eq!((seen + missed, missed), (SHOWN, tap.dropped()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use micronotifier_actors::config::App;
-use micronotifier_actors::protocol::ChannelName;
+use micronotifier_actors::protocol::{ChannelName, UserId};
 use serde::Serialize;
 
 use crate::edge::api::events::{Form, carry_out, trigger_bytes};
@@ -73,7 +73,7 @@ pub(super) async fn members(edge: &EdgeState, request: &HttpRequest) -> Result<B
         .map_err(|_| ApiError::invalid("Invalid channel name"))?;
     let mut listed = edge.node.members(&app, channel).await?;
     listed.items.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-    let users = listed.items.iter().take(TOLD).map(|user| user.as_str()).collect();
+    let users = listed.items.iter().take(TOLD).map(UserId::as_str).collect();
     json(&MembersBody { users, total: listed.items.len(), partial: listed.partial })
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn members(edge: &EdgeState, request: &HttpRequest) -> Result<B
 pub(super) async fn publish(
     edge: &EdgeState,
     request: &HttpRequest,
-    mut body: RequestBody,
+    body: &mut RequestBody,
 ) -> Result<Bytes, ApiError> {
     // what a page of another site may send without asking first is never of this type
     let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|given| {

@@ -124,7 +124,7 @@ impl Operator {
         }
     }
 
-    async fn reply(&self, request: &HttpRequest, body: RequestBody) -> HttpResponse {
+    async fn reply(&self, request: &HttpRequest, body: &mut RequestBody) -> HttpResponse {
         let headers = request.headers();
         if let Err(denied) = self.access.check_origin(headers) {
             return deny(denied);
@@ -155,7 +155,7 @@ impl Operator {
         &self,
         endpoint: Endpoint,
         request: &HttpRequest,
-        body: RequestBody,
+        body: &mut RequestBody,
     ) -> HttpResponse {
         let edge = &self.edge;
         let host = access::host_name(request.headers());
@@ -198,9 +198,9 @@ fn told(answer: Result<Bytes, ApiError>) -> HttpResponse {
 }
 
 async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let body = RequestBody::new(payload.into_inner());
+    let mut body = RequestBody::new(payload.into_inner());
     let mut response = match request.app_data::<Operator>() {
-        Some(operator) => operator.reply(&request, body).await,
+        Some(operator) => operator.reply(&request, &mut body).await,
         None => error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
     };
     for (name, value) in [
@@ -211,7 +211,7 @@ async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
     ] {
         insert(&mut response, name, HeaderValue::from_static(value));
     }
-    response
+    body.end_with(response)
 }
 
 fn deny(denied: Denied) -> HttpResponse {

@@ -44,8 +44,8 @@ fn header<'r>(response: &'r HttpResponse, name: &str) -> &'r str {
 impl Bench {
     async fn ask(&self, request: TestRequest) -> (HttpResponse, String) {
         let request = request.app_data(self.operator.clone());
-        let (request, payload) = request.to_http_parts();
-        let payload = actix_web::web::Payload::from_request(&request, &mut payload.into());
+        let (request, mut payload) = request.to_http_parts();
+        let payload = actix_web::web::Payload::from_request(&request, &mut payload);
         let response = answer(request, payload.await.unwrap()).await;
         let (response, body) = response.into_parts();
         let body = to_bytes(body).await.unwrap();
