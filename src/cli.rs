@@ -37,6 +37,10 @@ enum Command {
     Trigger(Trigger),
     /// Subscribes to channels and prints their events.
     Listen(Listen),
+    /// Prints what passes through a node: events, deliveries, connections, subscriptions, errors.
+    ///
+    /// It asks the operator's port. A reader that is too slow misses something and is told how much; the node does not wait.
+    Tap(Tap),
     /// Loads a node, or any server that speaks Pusher, and counts what arrives and how late.
     ///
     /// Sockets subscribe, signed triggers go out on a fixed schedule, and each delivery is accounted for: latency counts
@@ -140,6 +144,33 @@ pub struct Listen {
     pub channels: Vec<String>,
 }
 
+/// Arguments of `tap`.
+#[derive(Debug, Clone, Args)]
+pub struct Tap {
+    /// Address of the operator's port, such as `http://127.0.0.1:9111`; the configuration's by default.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The admin token; better in the environment, where other users of the machine do not see it.
+    #[arg(long, value_name = "TOKEN", env = "MICRONOTIFIER_ADMIN_TOKEN", hide_env_values = true)]
+    pub token: Option<Secret>,
+    /// Certificates (PEM) to believe instead of the public ones, where a proxy adds TLS.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Shows this application alone, by id or name.
+    #[arg(long, value_name = "ID")]
+    pub app: Option<String>,
+    /// Shows this channel alone; with a `*` at its end, all that begin so.
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
+    /// Shows these types alone: event, delivery, client-event, connection, disconnection, subscription,
+    /// unsubscription, error.
+    #[arg(long = "type", value_name = "TYPES", value_delimiter = ',')]
+    pub types: Vec<String>,
+    /// Prints a JSON object for each.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Reads the command line and carries it out. `serve` runs the node until it is told to stop.
 ///
 /// Exit codes: 0 done, 1 failed, 2 not understood, 64 the configuration is wrong.
@@ -161,6 +192,7 @@ pub fn run(
         Command::Check => commands::check::run(file),
         Command::Trigger(arguments) => commands::trigger::run(file, &arguments),
         Command::Listen(arguments) => commands::listen::run(file, &arguments),
+        Command::Tap(arguments) => commands::tap::run(file, &arguments),
         Command::Bench(arguments) => commands::bench::run(file, &arguments),
         Command::Doctor(arguments) => commands::doctor::run(file, &arguments),
     }

@@ -145,7 +145,11 @@ pub(crate) fn admin(
     builder.listen("admin", listener, move || {
         let app = App::new().configure(operator.clone().routes());
         let app = map_config(app.into_factory(), |()| AppConfig::default());
-        let http = HttpService::build().client_request_timeout(state.http.request_head).h1(app);
+        let http = HttpService::build()
+            .client_request_timeout(state.http.request_head)
+            // who looks on at the tap and has gone is to be noticed at once
+            .h1_allow_half_closed(false)
+            .h1(app);
         timed_tcp(state.waits()).and_then(http)
     })
 }

@@ -32,6 +32,8 @@ pub struct App {
     pub subscription_count: bool,
     /// Watchlists are kept.
     pub watchlist: bool,
+    /// Onlookers of the tap see the data of events, not only its size.
+    pub tap_payloads: bool,
     /// A connection must sign in or subscribe to a signed channel within [`NodeLimits::authorization_timeout`].
     pub authorized_connections: bool,
     /// What a second subscription to the same channel gets.
@@ -85,6 +87,7 @@ impl App {
             client_events: false,
             subscription_count: false,
             watchlist: true,
+            tap_payloads: false,
             authorized_connections: false,
             duplicate_subscribe: DuplicateSubscribe::default(),
             delivery: Delivery::default(),

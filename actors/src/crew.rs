@@ -1,4 +1,4 @@
-//! What every channel works with: the couriers of all workers, the clock, the bridge, the membership, the counters.
+//! What every channel works with: the couriers of all workers, the clock, the bridge, the membership, the counters, the tap.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,11 +17,13 @@ use crate::membership::elsewhere::Elsewhere;
 use crate::membership::reach::Reach;
 use crate::metrics::Metrics;
 use crate::seat::ChannelId;
+use crate::tap::Tap;
 
 /// One for each node, shared by its threads.
 pub(crate) struct Crew {
     clock: Clock,
     metrics: Arc<Metrics>,
+    tap: Arc<Tap>,
     couriers: Vec<OnceLock<Postbox<Addr<Courier>>>>,
     bridge: OnceLock<BridgeHandle>,
     membership: OnceLock<MembershipHandle>,
@@ -38,6 +40,7 @@ impl Crew {
         Arc::new(Self {
             clock: Clock::start(),
             metrics: Arc::new(Metrics::new(apps, workers)),
+            tap: Arc::default(),
             couriers: (0..workers).map(|_| OnceLock::new()).collect(),
             bridge: OnceLock::new(),
             membership: OnceLock::new(),
@@ -58,6 +61,11 @@ impl Crew {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Returns where onlookers stand.
+    pub(crate) fn tap(&self) -> &Arc<Tap> {
+        &self.tap
     }
 
     /// Returns how many worker threads there are.

@@ -30,6 +30,7 @@
 //! | control frames for one socket | 16 | the newest gives way |
 //! | joins that wait for the bridge | [`limits::NodeLimits::join`] | the subscription is refused |
 //! | what the bridge has emitted | 4,096 events | the bridge reads no further |
+//! | what one onlooker of the [`tap`] has not read | 1,024 entries, 1 MiB | the onlooker misses it, and is told how much |
 //!
 //! # Who asks whom
 //!
@@ -85,6 +86,7 @@ mod registry;
 mod seat;
 pub mod session;
 mod shared;
+pub mod tap;
 mod users;
 mod worker;
 

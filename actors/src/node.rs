@@ -28,6 +28,7 @@ use crate::protocol::AppId;
 use crate::registry::Registry;
 use crate::session::effect::Close;
 use crate::shared::Shared;
+use crate::tap::Tap;
 use crate::users::Users;
 use crate::worker::Worker;
 
@@ -143,6 +144,11 @@ impl NodeHandle {
     /// Returns what is counted.
     pub fn metrics(&self) -> &Metrics {
         self.shared.crew.metrics()
+    }
+
+    /// Returns where onlookers stand.
+    pub fn tap(&self) -> &Arc<Tap> {
+        self.shared.crew.tap()
     }
 
     /// Returns the applications.

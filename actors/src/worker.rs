@@ -12,6 +12,7 @@ use crate::protocol::{ChannelKey, ChannelName};
 use crate::seat::Seat;
 use crate::session::effect::{SignIn, Subscription, Whisper};
 use crate::shared::Shared;
+use crate::tap::Tap;
 use crate::users::{Enter, Exit};
 
 /// One worker thread's door to the node. Never leaves its thread.
@@ -34,6 +35,11 @@ impl Worker {
     /// Returns what is counted in the node.
     pub fn metrics(&self) -> &Metrics {
         self.shared.crew.metrics()
+    }
+
+    /// Returns where onlookers stand.
+    pub fn tap(&self) -> &Tap {
+        self.shared.crew.tap()
     }
 
     /// Tells whether the node takes connections.

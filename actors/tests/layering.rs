@@ -68,6 +68,7 @@ const ACTORS: Arrows = &[
         ],
     ),
     ("session", &["protocol", "limits", "config", "clock", "channel::Member"]),
+    ("tap", &["protocol", "config", "metrics"]),
     ("seat", &["protocol", "mailbox", "session"]),
     ("errand", &["protocol", "door", "mailbox", "seat", "session"]),
     ("outbox", &["protocol", "door", "mailbox", "metrics", "seat", "session"]),
@@ -92,6 +93,7 @@ const ACTORS: Arrows = &[
             "seat",
             "errand",
             "courier",
+            "tap",
         ],
     ),
     (
@@ -111,6 +113,7 @@ const ACTORS: Arrows = &[
             "errand",
             "crew",
             "channel",
+            "tap",
         ],
     ),
     (
@@ -148,7 +151,7 @@ const ACTORS: Arrows = &[
         "worker",
         &[
             "protocol", "config", "door", "facts", "metrics", "seat", "session", "desk", "channel",
-            "users", "shared",
+            "users", "shared", "tap",
         ],
     ),
     ("node", &["*"]),

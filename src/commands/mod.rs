@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod doctor;
 pub(crate) mod listen;
 pub(crate) mod serve;
+pub(crate) mod tap;
 pub(crate) mod trigger;
 
 mod follow;

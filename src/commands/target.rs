@@ -41,6 +41,9 @@ pub(super) enum TargetError {
     /// The node listens on a Unix socket.
     #[error("the node listens on a Unix socket: give the address of its proxy with --url")]
     UnixSocket,
+    /// The configuration switches the operator's port off.
+    #[error("the configuration has no operator's port: see admin-port, or --url")]
+    NoAdmin,
     /// `--ca` cannot be used.
     #[error("--ca {file}: {problem}")]
     Certificates {
@@ -158,15 +161,7 @@ impl Target {
 
     /// Returns a client for this thread's actix runtime. It opens as many connections as it is asked for.
     pub(super) fn client(&self) -> Result<Client, TargetError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(Arc::clone(&self.roots))
-            .with_no_client_auth();
-        // WebSockets are upgrades of HTTP/1.1. `Connector::max_http_version` would put its own TLS in place of ours.
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let connector = Connector::new().rustls_0_23(Arc::new(tls)).timeout(CONNECT).limit(0);
-        Ok(Client::builder().connector(connector).timeout(ANSWER).finish())
+        client_of(Arc::clone(&self.roots), Some(ANSWER))
     }
 
     /// Says why the node cannot be reached, and what to do about it.
@@ -193,8 +188,30 @@ impl Target {
     }
 }
 
+/// Returns a client that believes the certificates of a file, or public ones. Without `wait` an answer may
+/// take for ever.
+pub(super) fn client(ca: Option<&Path>, wait: Option<Duration>) -> Result<Client, TargetError> {
+    client_of(Arc::new(roots(ca)?), wait)
+}
+
+fn client_of(roots: Arc<RootCertStore>, wait: Option<Duration>) -> Result<Client, TargetError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // WebSockets are upgrades of HTTP/1.1. `Connector::max_http_version` would put its own TLS in place of ours.
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let connector = Connector::new().rustls_0_23(Arc::new(tls)).timeout(CONNECT).limit(0);
+    let builder = Client::builder().connector(connector);
+    Ok(match wait {
+        Some(wait) => builder.timeout(wait).finish(),
+        None => builder.disable_timeout().finish(),
+    })
+}
+
 /// Splits an address into security, authority and path prefix.
-fn split_url(url: &str) -> Option<(bool, String, String)> {
+pub(super) fn split_url(url: &str) -> Option<(bool, String, String)> {
     let uri: Uri = url.parse().ok()?;
     let secure = match uri.scheme_str()? {
         "http" | "ws" => false,
@@ -212,13 +229,17 @@ fn configured_address(config: &ServerConfig) -> Result<(bool, String, String), T
     let Listen::Tcp { host, port } = &config.listen else {
         return Err(TargetError::UnixSocket);
     };
-    let host = match host.as_str() {
+    let authority = format!("{}:{port}", reachable(host));
+    Ok((config.tls.is_some(), authority, config.edge.path_prefix.clone()))
+}
+
+/// Returns a host that a listener is bound to as somebody on this machine reaches it.
+pub(super) fn reachable(host: &str) -> String {
+    match host {
         "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
         address if address.contains(':') => format!("[{address}]"),
         name => name.to_owned(),
-    };
-    let authority = format!("{host}:{port}");
-    Ok((config.tls.is_some(), authority, config.edge.path_prefix.clone()))
+    }
 }
 
 fn application(

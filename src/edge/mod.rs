@@ -13,6 +13,7 @@ pub mod idempotency;
 mod origin;
 pub mod query;
 pub mod rate;
+mod sighting;
 pub mod state;
 mod tally;
 pub mod ws;

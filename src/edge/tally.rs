@@ -1,10 +1,10 @@
-//! Counts the API calls of each application.
+//! Counts the API calls of each application, and shows those that fail.
 
 use bytes::Bytes;
 
 use super::api::Call;
 use super::body::RequestBody;
-use super::{ApiError, Endpoint, auth};
+use super::{ApiError, Endpoint, auth, sighting};
 
 /// Counts a call by its outcome, if its path names one of the applications.
 ///
@@ -15,7 +15,11 @@ pub(super) fn count(
     body: &RequestBody,
     outcome: &Result<Bytes, ApiError>,
 ) {
-    let Some(Ok(app)) = endpoint.app().map(|id| auth::app_by_id(call, id)) else {
+    let app = endpoint.app().and_then(|id| auth::app_by_id(call, id).ok());
+    if let Err(error) = outcome {
+        sighting::api_error(call.state.node.tap(), app.as_deref(), error);
+    }
+    let Some(app) = app else {
         return;
     };
     let metrics = call.state.node.metrics().of(&app.id);

@@ -50,6 +50,7 @@ pub(super) fn read(mut keys: Section<'_>, around: Surroundings) -> App {
     app.client_events = keys.flag("client-events", app.client_events);
     app.subscription_count = keys.flag("subscription-count", app.subscription_count);
     app.watchlist = keys.flag("watchlist", app.watchlist);
+    app.tap_payloads = keys.flag("tap-payloads", app.tap_payloads);
     app.authorized_connections = keys.flag("authorized-connections", app.authorized_connections);
     app.duplicate_subscribe = keys.choice(
         "duplicate-subscribe",

@@ -38,6 +38,7 @@ mod recount;
 mod slow_consumer;
 mod subscribe;
 mod support;
+mod tap;
 mod two_nodes;
 mod users;
 mod watchlist;

@@ -8,9 +8,10 @@ use crate::door::Place;
 use crate::errand::Errand;
 use crate::facts::Publication;
 use crate::membership::Position;
-use crate::protocol::{Frame, SocketId};
+use crate::protocol::{Frame, SocketId, UserId};
 use crate::seat::Seat;
 use crate::session::effect::Whisper;
+use crate::tap::{Details, Kind};
 
 impl ChannelActor {
     pub(super) fn publish(&mut self, event: &Publication, place: Option<&Place>) {
@@ -20,6 +21,16 @@ impl ChannelActor {
             self.cache.remember(frame.clone(), event.data.clone(), until);
         }
         self.fan_out(&frame, event.except, place);
+        self.crew.tap().show(
+            Kind::Delivery,
+            Some(&self.key.app),
+            Some(self.key.channel.as_str()),
+            || Details {
+                socket: event.except,
+                subscribers: Some(self.listeners(event.except)),
+                ..Details::of_event(&self.app, event.event.as_str(), &event.data)
+            },
+        );
     }
 
     pub(super) fn whisper(&mut self, seat: Seat, whisper: Whisper, place: Option<Place>) {
@@ -30,6 +41,7 @@ impl ChannelActor {
         let user = subscriber.user.clone();
         let frame = Frame::client_event(&channel, &event, &data, user.as_ref());
         self.fan_out(&frame, Some(seat.socket), place.as_ref());
+        self.show_whisper(Kind::ClientEvent, (&event, &data), seat.socket, user.as_ref());
         if let Some(bridge) = self.crew.bridge() {
             bridge.relay(Relay {
                 key: self.key.clone(),
@@ -61,6 +73,7 @@ impl ChannelActor {
             Relayed::Whispered { event, data, user, socket } => {
                 let frame = Frame::client_event(&self.key.channel, &event, &data, user.as_ref());
                 self.fan_out(&frame, Some(socket), place);
+                self.show_whisper(Kind::Delivery, (&event, &data), socket, user.as_ref());
             }
             Relayed::Terminated => self.dismiss_all(TERMINATED),
             Relayed::Counted(counts) => self.counted(counts, ctx),
@@ -84,6 +97,29 @@ impl ChannelActor {
         if let Some(position) = position {
             self.passed(position, ctx);
         }
+    }
+
+    fn show_whisper(
+        &self,
+        kind: Kind,
+        (event, data): (&str, &str),
+        from: SocketId,
+        user: Option<&UserId>,
+    ) {
+        self.crew.tap().show(kind, Some(&self.key.app), Some(self.key.channel.as_str()), || {
+            Details {
+                socket: Some(from),
+                user: user.cloned(),
+                subscribers: Some(self.listeners(Some(from))),
+                ..Details::of_event(&self.app, event, data)
+            }
+        });
+    }
+
+    /// Returns how many subscribers here get an event.
+    fn listeners(&self, except: Option<SocketId>) -> usize {
+        let left_out = except.is_some_and(|socket| self.subscribers.contains_key(&socket));
+        self.subscribers.len() - usize::from(left_out)
     }
 
     /// Sends a frame to the courier of every worker that has subscribers.

@@ -9,9 +9,10 @@ use super::{ChannelActor, Join, Subscriber, UNREACHABLE};
 use crate::errand::Errand;
 use crate::membership::Counts;
 use crate::metrics::Living;
-use crate::protocol::{ErrorCode, Frame};
+use crate::protocol::{ErrorCode, Frame, UserId};
 use crate::seat::Seat;
 use crate::session::effect::{Close, JoinRefusal, Refused};
+use crate::tap::{Details, Kind};
 
 impl ChannelActor {
     pub(super) fn join(&mut self, join: Join, ctx: &mut Context<Self>) {
@@ -83,10 +84,12 @@ impl ChannelActor {
         let user = join.member.as_ref().map(|member| member.user.clone());
         let alive = self.metrics.subscriptions.of(self.key.channel.kind()).map(Living::enter);
         let subscriber = Subscriber { seat: join.seat, user, wish, _alive: alive };
-        if self.subscribers.insert(join.seat.socket, subscriber).is_none()
-            && let Some(count) = self.per_worker.get_mut(usize::from(join.seat.worker))
-        {
-            *count += 1;
+        if self.subscribers.insert(join.seat.socket, subscriber).is_none() {
+            if let Some(count) = self.per_worker.get_mut(usize::from(join.seat.worker)) {
+                *count += 1;
+            }
+            let user = join.member.as_ref().map(|member| &member.user);
+            self.show(Kind::Subscription, join.seat, user);
         }
         let replies = join.replies.clone().unwrap_or_else(|| self.success());
         let (seat, channel) = (join.seat, self.id);
@@ -147,6 +150,7 @@ impl ChannelActor {
         if let Some(count) = self.per_worker.get_mut(usize::from(seat.worker)) {
             *count = count.saturating_sub(1);
         }
+        self.show(Kind::Unsubscription, seat, subscriber.user.as_ref());
         match (subscriber.user, &mut self.presence) {
             (None, _) => {}
             (Some(user), Presence::Shared(_)) => self.give_back(subscriber.wish, user),
@@ -157,6 +161,17 @@ impl ChannelActor {
             }
         }
         self.changed(ctx);
+    }
+
+    fn show(&self, kind: Kind, seat: Seat, user: Option<&UserId>) {
+        self.crew.tap().show(kind, Some(&self.key.app), Some(self.key.channel.as_str()), || {
+            Details {
+                socket: Some(seat.socket),
+                user: user.cloned(),
+                subscribers: Some(self.subscribers.len()),
+                ..Details::default()
+            }
+        });
     }
 
     /// Closes the connections of all subscribers, and of those who wait to become one.

@@ -12,6 +12,7 @@ use crate::config::{App, Delivery};
 use crate::door::Place;
 use crate::facts::{ChannelFacts, NodeError, Publication, Repeatable};
 use crate::protocol::{ChannelKey, ChannelName, UserId};
+use crate::tap::{Details, Kind};
 
 impl NodeHandle {
     /// Publishes events in their order: all of them or, on any error but [`NodeError::TimedOut`] and
@@ -92,7 +93,7 @@ impl NodeHandle {
         self.relay(bridge, Relay::new(key, Relayed::Terminated), place).await
     }
 
-    /// Takes a place for each event, or for none.
+    /// Takes a place for each event, or for none. Those that have one are shown.
     fn reserve(
         &self,
         app: &Arc<App>,
@@ -103,7 +104,16 @@ impl NodeHandle {
             let place = self.shared.registries.reserve_event(&key)?;
             Ok((key, event, place))
         };
-        events.into_iter().map(reserve).collect()
+        let reserved: Vec<_> = events.into_iter().map(reserve).collect::<Result<_, _>>()?;
+        let tap = self.tap();
+        if tap.is_watched() {
+            for (_, Publication { channel, event, data, .. }, _) in &reserved {
+                tap.show(Kind::Event, Some(&app.id), Some(channel.as_str()), || {
+                    Details::of_event(app, event.as_str(), data)
+                });
+            }
+        }
+        Ok(reserved)
     }
 
     fn publish_here(

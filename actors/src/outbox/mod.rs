@@ -61,6 +61,8 @@ pub struct Outbox<W: ?Sized = dyn Wire> {
     evicted: Cell<bool>,
     /// The session reads on when the next of them is answered.
     awaits_answer: Cell<bool>,
+    /// The code of the Close; 0 until there is one.
+    close_code: Cell<u16>,
     driver: RefCell<Option<Waker>>,
     session: Recipient<Letter<Notice>>,
     metrics: Arc<AppMetrics>,
@@ -104,6 +106,7 @@ impl<W: Wire> Outbox<W> {
             unread: Cell::new(0),
             evicted: Cell::new(false),
             awaits_answer: Cell::new(false),
+            close_code: Cell::new(0),
             driver: RefCell::default(),
             session,
             metrics,
@@ -131,6 +134,11 @@ impl<W: Wire + ?Sized> Outbox<W> {
     /// Returns how far the end is.
     pub fn ending(&self) -> Ending {
         self.lanes.borrow().end
+    }
+
+    /// Returns the code that the connection was closed with; `None` if it is open, or ended without a Close.
+    pub fn close_code(&self) -> Option<u16> {
+        Some(self.close_code.get()).filter(|code| *code != 0)
     }
 
     /// Tells whether the socket takes nothing now, so that the session must wait for it.
@@ -275,6 +283,7 @@ impl<W: Wire + ?Sized> Outbox<W> {
                 return;
             }
             lanes.finish(self.wire.close_frame(close), now);
+            self.close_code.set(close.code);
         }
         self.wake();
     }

@@ -8,6 +8,9 @@ use subtle::ConstantTimeEq as _;
 
 use crate::config::{AdminConfig, is_loopback};
 
+/// Who has made a browser ask.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// Why a request was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Denied {
@@ -52,6 +55,19 @@ impl Access {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what a browser says another site has asked for, where a request brings no `Origin`: an image,
+    /// a script, a frame. What is no browser says nothing.
+    pub(super) fn check_site(headers: &HeaderMap) -> Result<(), Denied> {
+        if !headers.contains_key(&SEC_FETCH_SITE) {
+            return Ok(());
+        }
+        // "none": typed, or a bookmark
+        match only(headers, &SEC_FETCH_SITE) {
+            Some("same-origin" | "none") => Ok(()),
+            _ => Err(Denied::ForeignOrigin),
+        }
     }
 
     /// Compares the token, in a time that depends on its length alone.
@@ -154,6 +170,19 @@ mod tests {
                 assert_eq!(outcome.is_ok(), is_own, "{origin}");
             }
         }
+    }
+
+    #[test]
+    fn what_another_site_has_a_browser_ask_for_is_refused() {
+        for (site, is_own) in
+            [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false)]
+        {
+            let headers = headers(&[(SEC_FETCH_SITE, site)]);
+            assert_eq!(Access::check_site(&headers).is_ok(), is_own, "{site}");
+        }
+        let twice = headers(&[(SEC_FETCH_SITE, "none"), (SEC_FETCH_SITE, "none")]);
+        assert!(Access::check_site(&twice).is_err());
+        assert!(Access::check_site(&HeaderMap::new()).is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
 use super::process::Process;
-use super::{bridge, mailboxes, membership, readiness};
+use super::{bridge, mailboxes, membership, readiness, tap};
 use crate::edge::EdgeState;
 use crate::logging;
 
@@ -122,6 +122,7 @@ pub(super) fn expose(exposition: &mut Exposition, edge: &EdgeState) {
         membership::expose(exposition, reach.is_there(), counters);
     }
     expose_apps(exposition, node);
+    tap::expose(exposition, node.tap());
     Process::read().expose(exposition, "");
 }
 

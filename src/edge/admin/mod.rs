@@ -1,10 +1,11 @@
 //! The operator's port: the list of its URLs, who may ask, and what is answered.
 //!
-//! Nothing here changes the node. A page of another site can neither read an answer (no CORS headers,
+//! Nothing here changes the node; the page may have it send an event. A page of another site can neither read an answer (no CORS headers,
 //! foreign `Origin` and `Host` refused) nor embed one.
 
 mod access;
 mod bridge;
+mod console;
 mod exposition;
 mod figures;
 mod mailboxes;
@@ -14,21 +15,24 @@ mod page;
 mod process;
 mod readiness;
 mod soketi;
+mod tap;
 
 use std::sync::Arc;
 
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 use serde::Serialize;
 
 use self::access::{Access, Denied};
 use self::exposition::{Exposition, Format};
-use super::EdgeState;
+use super::body::RequestBody;
+use super::{ApiError, EdgeState};
 use crate::config::{AdminConfig, Compatibility};
 
 /// What the operator's endpoints need.
@@ -47,6 +51,10 @@ enum Endpoint {
     Metrics,
     Apps,
     Actors,
+    Tap,
+    Channels,
+    Members,
+    Events,
 }
 
 impl Endpoint {
@@ -56,13 +64,33 @@ impl Endpoint {
             "/" => Self::Page(page::Part::Document),
             "/page.css" => Self::Page(page::Part::Style),
             "/page.js" => Self::Page(page::Part::Script),
+            "/pusher.min.js" => Self::Page(page::Part::PusherJs),
+            "/pusher.min.js.LICENSE.txt" => Self::Page(page::Part::PusherJsLicence),
             "/health" => Self::Health,
             "/ready" => Self::Ready,
             "/metrics" => Self::Metrics,
             "/apps" => Self::Apps,
             "/actors" => Self::Actors,
+            "/tap" => Self::Tap,
+            "/channels" => Self::Channels,
+            "/members" => Self::Members,
+            "/events" => Self::Events,
             _ => return None,
         })
+    }
+
+    /// Returns the method that it is meant for.
+    fn method(self) -> &'static str {
+        if self == Self::Events { "POST" } else { "GET" }
+    }
+
+    /// Tells whether it takes a method. What never ends has no head alone.
+    fn takes(self, method: &Method) -> bool {
+        match self {
+            Self::Events => *method == Method::POST,
+            Self::Tap => *method == Method::GET,
+            _ => matches!(*method, Method::GET | Method::HEAD),
+        }
     }
 
     /// Tells whether it is answered without the token: it tells nothing about the node but that it runs.
@@ -91,13 +119,11 @@ impl Operator {
     /// Mounts the endpoints.
     pub fn routes(self) -> impl FnOnce(&mut ServiceConfig) {
         move |config| {
-            config
-                .app_data(self)
-                .default_service(web::to(async |request: HttpRequest| answer(&request)));
+            config.app_data(self).default_service(web::to(answer));
         }
     }
 
-    fn reply(&self, request: &HttpRequest) -> HttpResponse {
+    async fn reply(&self, request: &HttpRequest, body: &mut RequestBody) -> HttpResponse {
         let headers = request.headers();
         if let Err(denied) = self.access.check_origin(headers) {
             return deny(denied);
@@ -105,9 +131,15 @@ impl Operator {
         let Some(endpoint) = Endpoint::at(request.path()) else {
             return error(StatusCode::NOT_FOUND, "Not found");
         };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        // a link to the page may stand anywhere
+        if !matches!(endpoint, Endpoint::Page(_))
+            && let Err(denied) = Access::check_site(headers)
+        {
+            return deny(denied);
+        }
+        if !endpoint.takes(request.method()) {
             let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
-            insert(&mut response, ALLOW, HeaderValue::from_static("GET"));
+            insert(&mut response, ALLOW, HeaderValue::from_static(endpoint.method()));
             return response;
         }
         if !endpoint.is_open()
@@ -115,19 +147,24 @@ impl Operator {
         {
             return deny(denied);
         }
-        self.serve(endpoint, headers)
+        self.serve(endpoint, request, body).await
     }
 
-    fn serve(&self, endpoint: Endpoint, headers: &HeaderMap) -> HttpResponse {
+    async fn serve(
+        &self,
+        endpoint: Endpoint,
+        request: &HttpRequest,
+        body: &mut RequestBody,
+    ) -> HttpResponse {
         let edge = &self.edge;
-        let host = access::host_name(headers);
+        let host = access::host_name(request.headers());
         let host = host.as_deref();
         match endpoint {
             Endpoint::Page(part) => page::serve(part, &edge.public, host),
             Endpoint::Health => readiness::health(&edge.node),
             Endpoint::Ready => readiness::answer(&edge.node),
             Endpoint::Metrics => {
-                let mut exposition = Exposition::new(Format::of(headers));
+                let mut exposition = Exposition::new(Format::of(request.headers()));
                 figures::expose(&mut exposition, edge);
                 if edge.edge.compatibility == Compatibility::Soketi {
                     soketi::expose(&mut exposition, edge);
@@ -136,6 +173,10 @@ impl Operator {
             }
             Endpoint::Apps => HttpResponse::Ok().json(overview::apps(edge, host)),
             Endpoint::Actors => HttpResponse::Ok().json(overview::actors(&edge.node)),
+            Endpoint::Channels => told(console::channels(edge, request).await),
+            Endpoint::Members => told(console::members(edge, request).await),
+            Endpoint::Events => told(console::publish(edge, request, body).await),
+            Endpoint::Tap => tap::answer(edge.node.tap(), edge.node.apps(), request.query_string()),
         }
     }
 }
@@ -157,9 +198,17 @@ fn metrics(exposition: Exposition) -> HttpResponse {
     HttpResponse::Ok().content_type(content_type).body(exposition.finish())
 }
 
-fn answer(request: &HttpRequest) -> HttpResponse {
+fn told(answer: Result<Bytes, ApiError>) -> HttpResponse {
+    match answer {
+        Ok(body) => HttpResponse::Ok().content_type("application/json").body(body),
+        Err(error) => error.response(),
+    }
+}
+
+async fn answer(request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let mut body = RequestBody::new(payload.into_inner());
     let mut response = match request.app_data::<Operator>() {
-        Some(operator) => operator.reply(request),
+        Some(operator) => operator.reply(&request, &mut body).await,
         None => error(StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
     };
     for (name, value) in [
@@ -170,7 +219,7 @@ fn answer(request: &HttpRequest) -> HttpResponse {
     ] {
         insert(&mut response, name, HeaderValue::from_static(value));
     }
-    response
+    body.end_with(response)
 }
 
 fn deny(denied: Denied) -> HttpResponse {

@@ -1,4 +1,4 @@
-//! The operator's page: three files in the binary, and the policy that keeps everything else out.
+//! The operator's page: files in the binary, and the policy that keeps everything else out.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_SECURITY_POLICY;
@@ -11,6 +11,9 @@ pub(super) enum Part {
     Document,
     Style,
     Script,
+    /// pusher-js as it is published, for the two clients of the demo.
+    PusherJs,
+    PusherJsLicence,
 }
 
 /// Answers with a file. The document may talk to this port and, for its test client, to the public
@@ -20,6 +23,10 @@ pub(super) fn serve(part: Part, public: &PublicSide, host: Option<&str>) -> Http
         Part::Document => ("text/html; charset=utf-8", include_str!("page/page.html")),
         Part::Style => ("text/css; charset=utf-8", include_str!("page/page.css")),
         Part::Script => ("text/javascript; charset=utf-8", include_str!("page/page.js")),
+        Part::PusherJs => ("text/javascript; charset=utf-8", include_str!("page/pusher.min.js")),
+        Part::PusherJsLicence => {
+            ("text/plain; charset=utf-8", include_str!("page/pusher.min.js.LICENSE.txt"))
+        }
     };
     let sockets = public.sockets(host).join(" ");
     let policy = format!(

@@ -1,6 +1,7 @@
 //! The operator's URLs, asked as a browser and a scraper ask.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
+use actix_web::FromRequest as _;
 use actix_web::body::to_bytes;
 use actix_web::test::TestRequest;
 use micronotifier_actors::config::{App, Apps, NodeConfig};
@@ -42,8 +43,11 @@ fn header<'r>(response: &'r HttpResponse, name: &str) -> &'r str {
 
 impl Bench {
     async fn ask(&self, request: TestRequest) -> (HttpResponse, String) {
-        let request = request.app_data(self.operator.clone()).to_http_request();
-        let (response, body) = answer(&request).into_parts();
+        let request = request.app_data(self.operator.clone());
+        let (request, mut payload) = request.to_http_parts();
+        let payload = actix_web::web::Payload::from_request(&request, &mut payload);
+        let response = answer(request, payload.await.unwrap()).await;
+        let (response, body) = response.into_parts();
         let body = to_bytes(body).await.unwrap();
         let response = response.map_body(|_, ()| actix_web::body::BoxBody::new(()));
         (response, String::from_utf8(body.to_vec()).unwrap())
@@ -113,6 +117,8 @@ async fn metrics_are_in_the_text_format() {
         "micronotifier_table_entries{table=\"signed_in\"} 0",
         "micronotifier_table_entries{table=\"idempotency_keys\"} 0",
         "micronotifier_outbox_bytes 0",
+        "micronotifier_tap_onlookers 0",
+        "micronotifier_tap_dropped_total 0",
     ] {
         assert!(text.lines().any(|told| told == line), "{line}\n{text}");
     }
@@ -168,13 +174,18 @@ async fn open_metrics_are_told_to_who_asks_for_them() {
 #[actix_rt::test]
 async fn everything_but_health_and_the_empty_page_wants_the_token() {
     let bench = bench(TOKEN, |_| {});
-    for path in ["/ready", "/metrics", "/apps", "/actors"] {
+    for path in ["/ready", "/metrics", "/apps", "/actors", "/channels?app=1"] {
         let (response, _) = bench.ask(TestRequest::with_uri(path)).await;
         assert_eq!(response.status(), 401, "{path}");
         assert!(response.headers().contains_key("www-authenticate"));
         let given = ("authorization", format!("Bearer {TOKEN}"));
         let request = TestRequest::with_uri(path).insert_header(given);
         assert_eq!(bench.ask(request).await.0.status(), 200, "{path}");
+    }
+    for request in
+        [TestRequest::with_uri("/tap"), TestRequest::post().uri("/events?app=1").set_payload("{}")]
+    {
+        assert_eq!(bench.ask(request).await.0.status(), 401);
     }
     for path in ["/health", "/", "/page.css", "/page.js"] {
         assert_eq!(bench.get(path).await.0, 200, "{path}");
@@ -208,6 +219,8 @@ async fn other_paths_and_methods_are_json_errors() {
     let (response, _) = bench.ask(request).await;
     assert_eq!(response.status(), 405);
     assert_eq!(header(&response, "allow"), "GET");
+    let (response, _) = bench.ask(TestRequest::with_uri("/events")).await;
+    assert_eq!((response.status().as_u16(), header(&response, "allow")), (405, "POST"));
 }
 
 #[actix_rt::test]
@@ -227,4 +240,45 @@ async fn the_page_lets_nothing_else_in() {
     let (response, _) = guarded.ask(odd).await;
     let policy = header(&response, "content-security-policy");
     assert!(!policy.contains("script-src *"), "{policy}");
+}
+
+#[actix_rt::test]
+async fn an_event_is_sent_for_an_application() {
+    let bench = bench("", |_| {});
+    let body = r#"{"name":"e","channel":"c","data":"x"}"#;
+    let json = ("content-type", "application/json");
+    let post = |path| TestRequest::post().uri(path).set_payload(body);
+    let (response, text) = bench.ask(post("/events?app=testapp").insert_header(json)).await;
+    assert_eq!((response.status().as_u16(), text.as_str()), (200, "{}"));
+    for (request, status) in [
+        (post("/events?app=1"), 400),
+        (post("/events?app=1").insert_header(("content-type", "text/plain")), 400),
+        (post("/events?app=nobody").insert_header(json), 404),
+        (post("/events?app=1").insert_header(json).set_payload(r#"{"name":"e"}"#), 400),
+        (
+            post("/events?app=1")
+                .insert_header(json)
+                .insert_header(("sec-fetch-site", "cross-site")),
+            403,
+        ),
+        (
+            post("/events?app=1")
+                .insert_header(json)
+                .insert_header(("origin", "http://evil.example")),
+            403,
+        ),
+    ] {
+        assert_eq!(bench.ask(request).await.0.status(), status);
+    }
+}
+
+#[actix_rt::test]
+async fn channels_and_members_are_told() {
+    let bench = bench("", |_| {});
+    let none = json!({"channels": [], "total": 0, "partial": false});
+    assert_eq!(bench.json("/channels?app=1&prefix=presence-").await, none);
+    let nobody = json!({"users": [], "total": 0, "partial": false});
+    assert_eq!(bench.json("/members?app=1&channel=presence-c").await, nobody);
+    assert_eq!(bench.get("/members?app=1&channel=a%20b").await.0, 400);
+    assert_eq!(bench.get("/channels?app=nobody").await.0, 404);
 }

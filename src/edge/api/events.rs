@@ -103,7 +103,11 @@ async fn once(
     work.await.unwrap_or(Err(ApiError::Internal))
 }
 
-async fn carry_out(
+/// Publishes what a body says, once more each time it is asked.
+///
+/// # Errors
+/// As [`publish`], but 422.
+pub(crate) async fn carry_out(
     state: &EdgeState,
     app: &Arc<App>,
     body: &[u8],

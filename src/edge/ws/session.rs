@@ -23,7 +23,7 @@ use super::control;
 use super::frame::FrameReader;
 use super::pump::Pump;
 use super::stream::Stream;
-use crate::edge::WallClock;
+use crate::edge::{WallClock, sighting};
 
 /// What a connection starts from.
 pub(super) struct Accepted {
@@ -71,6 +71,7 @@ impl<S: Stream> WsSession<S> {
             let typed = Rc::new(Outbox::new(socket, stream, notices, metrics));
             let outbox: Rc<Outbox> = typed.clone();
             let seat = worker.desk().open(Rc::clone(&outbox));
+            sighting::opened(worker.tap(), &app, socket);
             let now = worker.desk().now();
             worker.desk().send_control(&outbox, handshake);
             let mut effects = Vec::new();
@@ -114,7 +115,11 @@ impl<S: Stream> WsSession<S> {
     fn carry_out_one(&mut self, effect: Effect, more: &mut Vec<Effect>) {
         let desk = self.worker.desk();
         match effect {
-            Effect::Send(frame) => desk.send(&self.outbox, frame),
+            Effect::Send(frame) => {
+                let (app, socket) = (self.session.app(), self.session.socket());
+                sighting::trouble(self.worker.tap(), app, socket, &frame);
+                desk.send(&self.outbox, frame);
+            }
             Effect::ControlPing => desk.send_control(&self.outbox, control::ping(&[])),
             Effect::Close(close) => self.end(&close),
             Effect::Whisper(whisper) => {
@@ -170,6 +175,7 @@ impl<S: Stream> Actor for WsSession<S> {
         self.worker.desk().close(self.seat);
         let app = self.session.app();
         log::debug!(socket:% = self.outbox.socket(), app = app.id.as_str(); "disconnected");
+        sighting::ended(self.worker.tap(), app, self.seat.socket(), self.outbox.close_code());
         for channel in self.session.channels() {
             self.worker.leave(app, self.seat, channel.clone());
         }

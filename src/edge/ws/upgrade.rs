@@ -23,9 +23,9 @@ use super::admission::{Admission, Admitted, NotAdmitted};
 use super::session::{Accepted, WsSession};
 use super::stream::Stream;
 use super::{control, handshake};
-use crate::edge::EdgeState;
 use crate::edge::origin::Client;
 use crate::edge::query::{Plus, Query, percent_decode};
+use crate::edge::{EdgeState, sighting};
 
 /// How long a refused client may take to read why.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -77,8 +77,10 @@ impl Upgrades {
         let admitted = match self.admit(&client) {
             Ok(admitted) => admitted,
             Err(refused) => {
-                log::debug!(address = shown(&client).as_str(), cause:% = refused; "refused before the upgrade");
-                return say(&stream, &[unavailable(&refused.to_string())]).await;
+                let text = refused.to_string();
+                log::debug!(address = shown(&client).as_str(), cause = text.as_str(); "refused before the upgrade");
+                sighting::refused(self.worker.tap(), 503, &text);
+                return say(&stream, &[unavailable(&text)]).await;
             }
         };
         match self.judge(head, &client, admitted) {
@@ -103,6 +105,7 @@ impl Upgrades {
             Err(refusal) => {
                 let code = refusal.code.number();
                 log::debug!(address = shown(&client).as_str(), code; "refused after the upgrade");
+                sighting::refused(self.worker.tap(), code, &refusal.reason);
                 let error = Frame::error(Some(refusal.code), &refusal.reason);
                 let close = control::close(code, &refusal.reason);
                 say(&stream, &[handshake, error.wire().clone(), close]).await;

@@ -8,7 +8,7 @@ use super::*;
 fn every_part_of_an_application_is_taken() {
     let config = load(&with_app(json!({
         "id": "7", "enabled": false, "tls-only": true, "client-events": true, "subscription-count": true,
-        "watchlist": false, "authorized-connections": true, "duplicate-subscribe": "succeed", "delivery": "fast",
+        "watchlist": false, "tap-payloads": true, "authorized-connections": true, "duplicate-subscribe": "succeed", "delivery": "fast",
         "allowed-origins": ["https://example.com", "null"],
         "secrets": [{"key": "old", "secret": "fedcba9876543210", "until": "2100-01-01T00:00:00Z"}],
         "limits": {"max-connections": 5, "client-events-per-second": -1, "cache-seconds": 60},
@@ -18,7 +18,7 @@ fn every_part_of_an_application_is_taken() {
     let app = config.node.apps.by_id("7").unwrap();
     assert_eq!(app.alias.as_ref().unwrap().as_str(), "a");
     assert!(!app.enabled && app.tls_only && app.client_events && app.subscription_count);
-    assert!(!app.watchlist && app.authorized_connections);
+    assert!(!app.watchlist && app.authorized_connections && app.tap_payloads);
     assert_eq!(app.duplicate_subscribe, DuplicateSubscribe::Succeed);
     assert_eq!(app.delivery, Delivery::Fast);
     assert_eq!(app.allowed_origins, ["https://example.com", "null"]);

@@ -80,7 +80,12 @@ pub(crate) fn md5_hex(body: &[u8]) -> String {
 
 /// Returns every application above, as the shared node has them.
 pub(crate) fn all() -> Apps {
-    let counted = App { client_events: true, subscription_count: true, ..COUNTED.config() };
+    let counted = App {
+        client_events: true,
+        subscription_count: true,
+        tap_payloads: true,
+        ..COUNTED.config()
+    };
     let mut quota = QUOTA.config();
     quota.limits.max_connections = Some(2);
     let mut small = SMALL.config();

@@ -1,0 +1,119 @@
+//! What the page asks of an application: its channels, their members, and that an event be sent.
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use micronotifier_actors::config::App;
+use micronotifier_actors::protocol::{ChannelName, UserId};
+use serde::Serialize;
+
+use crate::edge::api::events::{Form, carry_out, trigger_bytes};
+use crate::edge::body::RequestBody;
+use crate::edge::query::{Plus, Query};
+use crate::edge::{ApiError, EdgeState};
+
+/// Channels and members that are told at once.
+const TOLD: usize = 200;
+
+/// The answer of `/channels`, by name; `total` tells how many there are, `partial` that other nodes could
+/// not be asked.
+///
+/// ```json
+/// {"channels":[{"name":"presence-a","subscriptions":3,"users":2}],"total":1,"partial":false}
+/// ```
+#[derive(Serialize)]
+struct ChannelsBody<'c> {
+    channels: Vec<ChannelBody<'c>>,
+    total: usize,
+    partial: bool,
+}
+
+#[derive(Serialize)]
+struct ChannelBody<'c> {
+    name: &'c str,
+    subscriptions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<u64>,
+}
+
+/// The answer of `/members`:
+///
+/// ```json
+/// {"users":["10","11"],"total":2,"partial":false}
+/// ```
+#[derive(Serialize)]
+struct MembersBody<'u> {
+    users: Vec<&'u str>,
+    total: usize,
+    partial: bool,
+}
+
+/// Lists the occupied channels of an application that begin with `prefix`.
+pub(super) async fn channels(edge: &EdgeState, request: &HttpRequest) -> Result<Bytes, ApiError> {
+    let query = query(request)?;
+    let app = app(edge, &query)?;
+    let mut listed = edge.node.channels(&app, first(&query, "prefix"), true).await?;
+    listed.items.sort_unstable_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    let channels = listed.items.iter().take(TOLD).map(|(channel, facts)| ChannelBody {
+        name: channel.as_str(),
+        subscriptions: facts.subscriptions,
+        users: channel.kind().capabilities().members.then_some(facts.users),
+    });
+    let (channels, total) = (channels.collect(), listed.items.len());
+    json(&ChannelsBody { channels, total, partial: listed.partial })
+}
+
+/// Lists who is in a presence channel.
+pub(super) async fn members(edge: &EdgeState, request: &HttpRequest) -> Result<Bytes, ApiError> {
+    let query = query(request)?;
+    let app = app(edge, &query)?;
+    let channel = ChannelName::parse(first(&query, "channel"), app.limits.channel_name)
+        .map_err(|_| ApiError::invalid("Invalid channel name"))?;
+    let mut listed = edge.node.members(&app, channel).await?;
+    listed.items.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    let users = listed.items.iter().take(TOLD).map(UserId::as_str).collect();
+    json(&MembersBody { users, total: listed.items.len(), partial: listed.partial })
+}
+
+/// Sends an event: the body is that of a trigger (protocol section 6.4), and so are the bounds and the answer.
+/// The operator stands in for the application's signature.
+pub(super) async fn publish(
+    edge: &EdgeState,
+    request: &HttpRequest,
+    body: &mut RequestBody,
+) -> Result<Bytes, ApiError> {
+    // what a page of another site may send without asking first is never of this type
+    let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|given| {
+        let given = given.to_str().unwrap_or_default();
+        given.split(';').next().is_some_and(|kind| kind.trim() == "application/json")
+    });
+    if !is_json {
+        return Err(ApiError::invalid("The Content-Type must be application/json"));
+    }
+    let query = query(request)?;
+    let app = app(edge, &query)?;
+    let limit = trigger_bytes(&app).min(edge.body_bytes);
+    let body = body.read(request.headers(), limit, edge.body_wait).await?;
+    carry_out(edge, &app, &body, Form::Single, None).await
+}
+
+fn query(request: &HttpRequest) -> Result<Query<'_>, ApiError> {
+    Query::parse(request.query_string(), Plus::Space)
+        .ok_or_else(|| ApiError::invalid("Invalid query: not UTF-8"))
+}
+
+fn first<'q>(query: &'q Query<'_>, name: &str) -> &'q str {
+    query.all(name).next().unwrap_or_default()
+}
+
+fn app(edge: &EdgeState, query: &Query<'_>) -> Result<Arc<App>, ApiError> {
+    let id = first(query, "app");
+    let app = edge.node.apps().by_id(id).map(Arc::clone);
+    app.ok_or_else(|| ApiError::UnknownApp(id.to_owned()))
+}
+
+fn json(body: &impl Serialize) -> Result<Bytes, ApiError> {
+    serde_json::to_vec(body).map(Bytes::from).map_err(|_| ApiError::Internal)
+}
