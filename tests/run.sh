@@ -5,6 +5,7 @@
 # toolchain; where there is none, the summary says so. So it does where there is no earlier release to roll from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source tests/support.sh
 
 readonly FUZZ_SECONDS=30
 readonly NO_EARLIER_RELEASE=3 # what previous.sh ends with then
@@ -21,11 +22,11 @@ export CHROMIUM=${CHROMIUM:-/usr/bin/chromium}
 
 lints() {
     local broken=0
-    check formatting cargo fmt --all --check || broken=1
-    check clippy cargo clippy --workspace --all-targets --locked -- -D warnings || broken=1
+    verdict formatting cargo fmt --all --check || broken=1
+    verdict clippy cargo clippy --workspace --all-targets --locked -- -D warnings || broken=1
     # a target that runs by its name alone is not among all targets, and not looked at beside them
-    check "clippy of tests/cluster" cargo clippy --workspace --test cluster --locked -- -D warnings || broken=1
-    check documentation env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || broken=1
+    verdict "clippy of tests/cluster" cargo clippy --workspace --test cluster --locked -- -D warnings || broken=1
+    verdict documentation env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || broken=1
     return "$broken"
 }
 
@@ -38,12 +39,12 @@ cluster_tests() {
 }
 
 build() {
-    check "release build" cargo build --release --locked
-    check "build of the lab" cargo build --release --locked --package micronotifier-lab
+    verdict "release build" cargo build --release --locked
+    verdict "build of the lab" cargo build --release --locked --package micronotifier-lab
     # what the rolling change begins with; where there is none, nothing has passed
     local status=0
     tests/front/previous.sh || status=$?
-    ((status == NO_EARLIER_RELEASE)) || check "build of the release before it" test "$status" -eq 0
+    ((status == NO_EARLIER_RELEASE)) || verdict "build of the release before it" test "$status" -eq 0
 }
 
 lab_tests() {
@@ -106,15 +107,8 @@ prepare_python() {
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$1"
 }
 
-install_packages() {
-    local as_root=()
-    [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
-    "${as_root[@]}" apt-get update --quiet
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --yes --quiet --no-install-recommends "$@"
-}
-
 # Runs a command that is one check by itself.
-check() {
+verdict() {
     local name=$1
     shift
     if "$@"; then

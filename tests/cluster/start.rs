@@ -3,23 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 
-use micronotifier_actors::bridge::redis::Ready;
-use micronotifier_actors::redis::{LinkError, RedisOptions};
+use micronotifier_actors::redis::RedisOptions;
 
 use crate::support::TestNode;
 use crate::support::apps::MAIN;
 use crate::support::process::free_port;
 use crate::surroundings::redis::{command, local};
-use crate::surroundings::{Redis, until, watch};
-
-/// Returns why a node does not start with these options.
-fn refusal(options: RedisOptions) -> String {
-    let refused = actix::System::new().block_on(async { Ready::check(options).await.err() });
-    match refused {
-        Some(error @ LinkError::Refused { .. }) => error.to_string(),
-        other => panic!("{other:?} instead of a refusal"),
-    }
-}
+use crate::surroundings::{Redis, refusal, until, watch};
 
 /// Attack S36: a wrong password is an error, and so is none.
 #[test]

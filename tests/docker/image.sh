@@ -5,38 +5,19 @@
 # the published base images, and the build stage (cargo in rust:1.95-slim-bookworm).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+source tests/support.sh
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 node_bin=${MICRONOTIFIER_BIN:-$target/release/micronotifier}
-place=$target/image
+work=$target/image
 readonly BASE=docker.io/library/debian:bookworm-slim IMAGE=localhost/micronotifier DEADLINE_SECONDS=20
 export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
 
 [[ -x $node_bin ]] || { echo "there is no $node_bin: build the release first"; exit 1; }
 [[ $(id -u) -eq 0 ]] || { echo "root is needed: the image's files have owners"; exit 1; }
-if ! { command -v buildah && command -v debootstrap; } >/dev/null; then
-    apt-get update --quiet
-    env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends buildah debootstrap
-fi
-mkdir -p "$place"
-build() { buildah --root "$place/storage" --runroot "$place/run" "$@"; }
-
-passed=0
-failed=0
-check() {
-    local name=$1
-    shift
-    if "$@" >"$place/output" 2>&1; then
-        echo "ok      $name"
-        passed=$((passed + 1))
-    else
-        echo "FAILED  $name"
-        sed 's/^/        /' "$place/output"
-        failed=$((failed + 1))
-    fi
-}
-refused() { ! "$@"; }
-is() { [[ $1 == "$2" ]] || { printf 'got %q, wanted %q\n' "$1" "$2"; return 1; }; }
+{ command -v buildah && command -v debootstrap; } >/dev/null || install_packages buildah debootstrap
+mkdir -p "$work"
+build() { buildah --root "$work/storage" --runroot "$work/run" "$@"; }
 
 # --- The base, once ---
 
@@ -44,20 +25,20 @@ if ! build inspect --type image "$BASE" >/dev/null 2>&1; then
     echo "        debootstrap makes a base …"
     mirror=$(grep --recursive --no-filename --extended-regexp --only-matching '^(deb|URIs:) +https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
         grep --extended-regexp --only-matching 'http[^ ]+' | head -n 1) || true
-    rm -rf "$place/root"
-    debootstrap --variant=minbase bookworm "$place/root" "${mirror:-http://deb.debian.org/debian}" >"$place/debootstrap.log"
+    rm -rf "$work/root"
+    debootstrap --variant=minbase bookworm "$work/root" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log"
     base=$(build from scratch)
-    build add --quiet "$base" "$place/root" / >/dev/null
+    build add --quiet "$base" "$work/root" / >/dev/null
     build config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd bash "$base"
     build commit --quiet --rm "$base" "$BASE" >/dev/null
-    rm -rf "$place/root"
+    rm -rf "$work/root"
 fi
 
 # --- The image ---
 
 # The context `build` stands for the stage of that name.
-install -D "$node_bin" "$place/built/usr/local/bin/micronotifier"
-check "buildah takes the Dockerfile" build bud --quiet --pull-never --format docker --build-context build="$place/built" \
+install -D "$node_bin" "$work/built/usr/local/bin/micronotifier"
+check "buildah takes the Dockerfile" build bud --quiet --pull-never --format docker --build-context build="$work/built" \
     --file docker/Dockerfile --tag "$IMAGE" .
 told() { build inspect --type image --format "{{.Docker.Config.$1}}" "$IMAGE"; }
 check "the image names its user" is "$(told User)" 10001:10001
@@ -84,12 +65,12 @@ port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); pr
 variables=(--env "MICRONOTIFIER__PORT=$port" --env MICRONOTIFIER__ADMIN_PORT=0)
 healthy() { build run "${variables[@]}" "$container" -- healthy; }
 check "the health check finds nobody before the start" refused healthy
-build run "${variables[@]}" "$container" -- micronotifier serve -c /etc/micronotifier/config.json 2>"$place/node.log" &
+build run "${variables[@]}" "$container" -- micronotifier serve -c /etc/micronotifier/config.json 2>"$work/node.log" &
 node=$!
 serves() {
     local end=$((SECONDS + DEADLINE_SECONDS))
     until healthy; do
-        ((SECONDS < end)) || { cat "$place/node.log"; return 1; }
+        ((SECONDS < end)) || { cat "$work/node.log"; return 1; }
     done
 }
 check "the health check finds the node" serves
@@ -104,5 +85,4 @@ wait "$node" || status=$?
 node=
 check "it ends with 0 on SIGTERM" is "$status" 0
 
-printf 'image: %d passed, %d failed\n' "$passed" "$failed"
-((failed == 0))
+summary image

@@ -4,6 +4,7 @@
 # What it cannot check: that the image builds and runs (image.sh does, without Docker's own base images).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+source tests/support.sh
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 node_bin=${MICRONOTIFIER_BIN:-$target/release/micronotifier}
@@ -12,12 +13,7 @@ export PATH=$PATH:/usr/sbin
 readonly KEY=docker-key TLS_KEY=docker-tls-key DEADLINE_SECONDS=10
 
 [[ -x $node_bin ]] || { echo "there is no $node_bin: build the release first"; exit 1; }
-if ! { command -v nginx && command -v haproxy; } >/dev/null; then
-    as_root=()
-    [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
-    "${as_root[@]}" apt-get update --quiet
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --yes --quiet --no-install-recommends nginx-light haproxy
-fi
+{ command -v nginx && command -v haproxy; } >/dev/null || install_packages nginx-light haproxy
 if ! cmp --quiet tests/docker/requirements.txt "$venv/installed"; then
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/docker/requirements.txt
@@ -33,32 +29,6 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
-
-passed=0
-failed=0
-# Runs a command that is one check; what it printed is shown if it fails.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/output" 2>&1; then
-        echo "ok      $name"
-        passed=$((passed + 1))
-    else
-        echo "FAILED  $name"
-        sed 's/^/        /' "$work/output"
-        failed=$((failed + 1))
-    fi
-}
-refused() { ! "$@"; }
-matches() { [[ $1 == $2 ]] || { printf 'got %q, wanted %q\n' "$1" "$2"; return 1; }; }
-# Tries a command until it succeeds or the deadline has passed.
-wait_for() {
-    local end=$((SECONDS + DEADLINE_SECONDS))
-    until "$@"; do
-        ((SECONDS < end)) || { echo "still not after $DEADLINE_SECONDS s: $*"; return 1; }
-        read -r -t 0.05 <> <(:) || true
-    done
-}
 
 # --- The files ---
 
@@ -223,5 +193,4 @@ check "doctor finds an nginx without a node" doctor "$nginx" 1 '^FIX +upgrade +t
 logs=("$work"/{nginx,haproxy}-*/{access,error}.log "$work/node.log")
 check "no signature and no secret is in the logs" refused grep --extended-regexp "auth_signature|$secret" "${logs[@]}"
 
-printf 'docker: %d passed, %d failed\n' "$passed" "$failed"
-((failed == 0))
+summary docker

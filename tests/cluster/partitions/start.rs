@@ -1,23 +1,13 @@
 //! Starting a node: servers and clusters that are taken for each other, and a cluster that is not there yet.
 
-use micronotifier_actors::bridge::redis::Ready;
-use micronotifier_actors::redis::{LinkError, RedisOptions, Topology};
+use micronotifier_actors::redis::{RedisOptions, Topology};
 
 use super::status;
 use crate::support::TestNode;
 use crate::support::apps::MAIN;
 use crate::support::process::free_port;
 use crate::surroundings::redis::local;
-use crate::surroundings::{Redis, is_whole, partitioned, until, watch};
-
-/// Returns why a node does not start with these options.
-fn refusal(options: RedisOptions) -> String {
-    let refused = actix::System::new().block_on(async { Ready::check(options).await.err() });
-    match refused {
-        Some(error @ LinkError::Refused { .. }) => error.to_string(),
-        other => panic!("{other:?} instead of a refusal"),
-    }
-}
+use crate::surroundings::{Redis, is_whole, partitioned, refusal, until, watch};
 
 #[test]
 fn a_cluster_that_is_taken_for_a_server_is_named() {

@@ -7,9 +7,10 @@ pub(crate) mod redis;
 use std::time::Duration;
 
 use micronotifier::config::ServerConfig;
+use micronotifier_actors::bridge::redis::Ready;
 use micronotifier_actors::bridge::watch::BridgeWatch;
 use micronotifier_actors::clock::Clock;
-use micronotifier_actors::redis::RedisOptions;
+use micronotifier_actors::redis::{LinkError, RedisOptions};
 use micronotifier_fault_proxy::Proxy;
 use serde_json::{Value, json};
 
@@ -34,6 +35,15 @@ pub(crate) fn node_with(options: RedisOptions, adjust: impl FnOnce(&mut ServerCo
     });
     until("the node is whole", || is_whole(&node));
     node
+}
+
+/// Returns why a node does not start with these options.
+pub(crate) fn refusal(options: RedisOptions) -> String {
+    let refused = actix::System::new().block_on(async { Ready::check(options).await.err() });
+    match refused {
+        Some(error @ LinkError::Refused { .. }) => error.to_string(),
+        other => panic!("{other:?} instead of a refusal"),
+    }
 }
 
 /// Tells whether a node has all that it shares with others.

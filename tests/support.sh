@@ -1,0 +1,45 @@
+# What the scripts of the tests share, to be sourced: packages of the system, checks that are counted, waiting for something.
+# Whoever checks has a directory $work and says at the end `summary NAME`; whoever waits has DEADLINE_SECONDS.
+# shellcheck shell=bash
+
+# Installs those packages of Debian.
+install_packages() {
+    local as_root=()
+    [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
+    "${as_root[@]}" apt-get update --quiet
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --yes --quiet --no-install-recommends "$@"
+}
+
+passed=0
+failed=0
+# Runs a command that is one check; what it printed is shown if it fails.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/output" 2>&1; then
+        echo "ok      $name"
+        passed=$((passed + 1))
+    else
+        echo "FAILED  $name"
+        sed 's/^/        /' "$work/output"
+        failed=$((failed + 1))
+    fi
+}
+refused() { ! "$@"; }
+is() { [[ $1 == "$2" ]] || { printf 'got %q, wanted %q\n' "$1" "$2"; return 1; }; }
+matches() { [[ $1 == $2 ]] || { printf 'got %q, wanted %q\n' "$1" "$2"; return 1; }; }
+
+# Tries a command until it succeeds or the deadline has passed.
+wait_for() {
+    local end=$((SECONDS + DEADLINE_SECONDS))
+    until "$@"; do
+        ((SECONDS < end)) || { echo "still not after $DEADLINE_SECONDS s: $*"; return 1; }
+        read -r -t 0.05 <> <(:) || true
+    done
+}
+
+# Says how many checks passed and failed; fails if one has.
+summary() {
+    printf '%s: %d passed, %d failed\n' "$1" "$passed" "$failed"
+    ((failed == 0))
+}
