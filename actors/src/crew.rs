@@ -11,7 +11,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::Apps;
 use crate::courier::Courier;
 use crate::errand::Errand;
-use crate::mailbox::Postbox;
+use crate::mailbox::{Mailboxes, Postbox};
 use crate::membership::MembershipHandle;
 use crate::membership::elsewhere::Elsewhere;
 use crate::membership::reach::Reach;
@@ -23,6 +23,8 @@ use crate::tap::Tap;
 pub(crate) struct Crew {
     clock: Clock,
     metrics: Arc<Metrics>,
+    /// By worker.
+    mail: Vec<Mailboxes>,
     tap: Arc<Tap>,
     couriers: Vec<OnceLock<Postbox<Addr<Courier>>>>,
     bridge: OnceLock<BridgeHandle>,
@@ -40,6 +42,7 @@ impl Crew {
         Arc::new(Self {
             clock: Clock::start(),
             metrics: Arc::new(Metrics::new(apps, workers)),
+            mail: (0..workers).map(|_| Mailboxes::measured()).collect(),
             tap: Arc::default(),
             couriers: (0..workers).map(|_| OnceLock::new()).collect(),
             bridge: OnceLock::new(),
@@ -61,6 +64,16 @@ impl Crew {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Returns what is counted of mailboxes, by worker.
+    pub(crate) fn mail(&self) -> &[Mailboxes] {
+        &self.mail
+    }
+
+    /// Returns the mailboxes of a worker. An unknown one gets such that nobody reads.
+    pub(crate) fn mail_of(&self, worker: usize) -> Mailboxes {
+        self.mail.get(worker).cloned().unwrap_or_else(Mailboxes::measured)
     }
 
     /// Returns where onlookers stand.
@@ -105,8 +118,7 @@ impl Crew {
 
     /// Sets a worker's courier; `false` if it has one.
     pub(crate) fn set_courier(&self, worker: usize, courier: Addr<Courier>) -> bool {
-        let mail = self.metrics.mail_of(worker).courier;
-        let courier = Postbox::new(courier, mail);
+        let courier = Postbox::new(courier, self.mail_of(worker).courier);
         self.couriers.get(worker).is_some_and(|place| place.set(courier).is_ok())
     }
 

@@ -55,7 +55,7 @@ impl Shared {
 
     /// Sets the place of a worker's users; `false` if it is taken.
     pub(crate) fn set_users(&self, worker: usize, users: Addr<Users>) -> bool {
-        let users = Postbox::new(users, self.crew.metrics().mail_of(worker).users);
+        let users = Postbox::new(users, self.crew.mail_of(worker).users);
         self.users.get(worker).is_some_and(|place| place.set(users).is_ok())
     }
 

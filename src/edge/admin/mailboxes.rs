@@ -1,8 +1,8 @@
 //! What is told of actors and their mailboxes, in the text format of metrics.
 
 use micronotifier_actors::NodeHandle;
-use micronotifier_actors::mailbox::Mailbox;
-use micronotifier_actors::metrics::{Delays, Mailboxes};
+use micronotifier_actors::mailbox::{Mailbox, Mailboxes};
+use micronotifier_actors::metrics::Delays;
 
 use super::exposition::{Exposition, Kind};
 
@@ -51,13 +51,13 @@ const TIMED: [Timed; 2] = [
 
 /// Writes the metrics of all mailboxes.
 pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
-    let mut kinds = by_kind(&node.metrics().mail);
+    let mut kinds = by_kind(node.mailboxes());
     if let Some(bridge) = node.bridge() {
-        kinds.push(("bridge", vec![&bridge.mail]));
+        kinds.push(("bridge", vec![bridge.mail.figures()]));
     }
     if let Some(membership) = node.membership_counters() {
-        kinds.push(("keeper", vec![&membership.keepers]));
-        kinds.push(("router", vec![&membership.router]));
+        kinds.push(("keeper", vec![membership.keepers.figures()]));
+        kinds.push(("router", vec![membership.router.figures()]));
     }
     for (name, kind, help, read) in PER_WORKER {
         let mut family = exposition.family(name, kind, help);
@@ -75,7 +75,7 @@ pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
             family.delays(&[("kind", *kind)], mailboxes.iter().map(|mailbox| read(mailbox)));
         }
     }
-    expose_ends(exposition, node, &kinds);
+    expose_ends(exposition, node);
 }
 
 fn expose_messages(exposition: &mut Exposition, kinds: &[OfKind<'_>]) {
@@ -95,8 +95,8 @@ fn expose_messages(exposition: &mut Exposition, kinds: &[OfKind<'_>]) {
     }
 }
 
-fn expose_ends(exposition: &mut Exposition, node: &NodeHandle, kinds: &[OfKind<'_>]) {
-    let ended = &node.metrics().ended;
+fn expose_ends(exposition: &mut Exposition, node: &NodeHandle) {
+    let (ended, panics) = (&node.metrics().ended, &node.metrics().panics);
     let mut family = exposition.family(
         "micronotifier_actors_ended_total",
         Kind::Counter,
@@ -112,11 +112,16 @@ fn expose_ends(exposition: &mut Exposition, node: &NodeHandle, kinds: &[OfKind<'
         Kind::Counter,
         "Commands, turns and tasks of actors that panicked.",
     );
-    for (kind, mailboxes) in kinds {
-        let contained: u64 = mailboxes.iter().map(|mailbox| mailbox.panics.get()).sum();
+    let mut told = vec![
         // a session that panics ends
-        let ends = if *kind == "session" { ended.sessions.panicked.get() } else { 0 };
-        family.value(&[("kind", *kind)], contained + ends);
+        ("session", &ended.sessions.panicked),
+        ("channel", &panics.channels),
+        ("courier", &panics.couriers),
+    ];
+    told.extend(node.bridge().map(|bridge| ("bridge", &bridge.panics)));
+    told.extend(node.membership_counters().map(|membership| ("keeper", &membership.panics)));
+    for (kind, count) in told {
+        family.value(&[("kind", kind)], count.get());
     }
 }
 
@@ -125,7 +130,7 @@ fn by_kind(workers: &[Mailboxes]) -> Vec<OfKind<'_>> {
     let mut kinds: Vec<OfKind<'_>> = Vec::new();
     for (index, (kind, _)) in workers.first().into_iter().flat_map(Mailboxes::by_kind).enumerate() {
         let of_kind = workers.iter().filter_map(|worker| worker.by_kind().into_iter().nth(index));
-        kinds.push((kind, of_kind.map(|(_, mailbox)| mailbox).collect()));
+        kinds.push((kind, of_kind.map(|(_, mail)| mail.figures()).collect()));
     }
     kinds
 }

@@ -34,7 +34,6 @@ use self::topic::Epoch;
 use super::watch::{BridgeWatch, PartWatch};
 use super::wire::Wire;
 use super::{BridgeError, BridgeHandle, BridgeSink, Follow, Relay, Unfollow};
-use crate::lifeline::contain;
 use crate::mailbox::Letter;
 use crate::redis::{ByPartition, Keys, Link, LinkError, Partition, RedisOptions};
 
@@ -165,14 +164,14 @@ impl Actor for RedisBridge {
             let (of_publisher, of_subscriber) = (Arc::clone(&self.watch), Arc::clone(&self.watch));
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(publisher.run()).catch_unwind().await.is_err() {
-                    of_publisher.mail.panics.add(1);
+                    of_publisher.panics.add(1);
                     log::error!(actor = "bridge"; "the publisher panicked");
                     publisher.recover();
                 }
             });
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(subscriber.run()).catch_unwind().await.is_err() {
-                    of_subscriber.mail.panics.add(1);
+                    of_subscriber.panics.add(1);
                     log::error!(actor = "bridge"; "the subscriber panicked");
                     subscriber.recover().await;
                 }
@@ -192,7 +191,7 @@ impl Handler<Letter<Relay>> for RedisBridge {
 
     fn handle(&mut self, relay: Letter<Relay>, _ctx: &mut Self::Context) {
         let taken = self.watch.mail.open(&relay);
-        contain("bridge", &self.watch.mail.panics, || self.relay(relay.message));
+        self.watch.contain(|| self.relay(relay.message));
         self.watch.mail.done(taken);
     }
 }
@@ -203,7 +202,7 @@ impl Handler<Letter<Follow>> for RedisBridge {
     fn handle(&mut self, follow: Letter<Follow>, _ctx: &mut Self::Context) {
         let taken = self.watch.mail.open(&follow);
         let Follow { key, wish } = follow.message;
-        contain("bridge", &self.watch.mail.panics, || self.wish(Wish::Follow { key, wish }));
+        self.watch.contain(|| self.wish(Wish::Follow { key, wish }));
         self.watch.mail.done(taken);
     }
 }
@@ -214,7 +213,7 @@ impl Handler<Letter<Unfollow>> for RedisBridge {
     fn handle(&mut self, unfollow: Letter<Unfollow>, _ctx: &mut Self::Context) {
         let taken = self.watch.mail.open(&unfollow);
         let Unfollow { key } = unfollow.message;
-        contain("bridge", &self.watch.mail.panics, || self.wish(Wish::Unfollow { key }));
+        self.watch.contain(|| self.wish(Wish::Unfollow { key }));
         self.watch.mail.done(taken);
     }
 }

@@ -184,7 +184,7 @@ impl RedisMembership {
             let reaper = Reaper::new(Arc::clone(&task));
             Reaper::start_in_arbiter(&beside, move |_| reaper);
             let keeper = Keeper::start_in_arbiter(&beside, move |_| Keeper::new(task));
-            Postbox::new(keeper, Arc::clone(&counted.keepers))
+            Postbox::new(keeper, counted.keepers.clone())
         }));
         let handle = if keepers.count() == 1 {
             MembershipHandle::new(keepers.first().to(), &counters.keepers, &counters)
