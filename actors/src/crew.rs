@@ -8,7 +8,7 @@ use actix::Addr;
 
 use crate::bridge::BridgeHandle;
 use crate::clock::{Clock, Moment};
-use crate::config::Apps;
+use crate::config::NodeConfig;
 use crate::courier::Courier;
 use crate::errand::Errand;
 use crate::mailbox::{Mailboxes, Postbox};
@@ -36,13 +36,14 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Makes room for the couriers of `workers` threads, at least one.
-    pub(crate) fn new(workers: usize, apps: &Apps, join_wait: Duration) -> Arc<Self> {
-        let workers = workers.max(1);
+    /// Makes room for the couriers of all workers, at least one.
+    pub(crate) fn new(config: &NodeConfig) -> Arc<Self> {
+        let NodeConfig { apps, limits, workers, mailbox_metrics } = config;
+        let workers = (*workers).max(1);
         Arc::new(Self {
             clock: Clock::start(),
             metrics: Arc::new(Metrics::new(apps, workers)),
-            mail: (0..workers).map(|_| Mailboxes::measured()).collect(),
+            mail: (0..workers).map(|_| Mailboxes::new(*mailbox_metrics)).collect(),
             tap: Arc::default(),
             couriers: (0..workers).map(|_| OnceLock::new()).collect(),
             bridge: OnceLock::new(),
@@ -50,7 +51,7 @@ impl Crew {
             reach: Reach::default(),
             elsewhere: Elsewhere::new(apps),
             channels: AtomicU64::new(0),
-            join_wait,
+            join_wait: limits.join,
         })
     }
 
@@ -71,9 +72,9 @@ impl Crew {
         &self.mail
     }
 
-    /// Returns the mailboxes of a worker. An unknown one gets such that nobody reads.
+    /// Returns the mailboxes of a worker. Those of an unknown one are not measured.
     pub(crate) fn mail_of(&self, worker: usize) -> Mailboxes {
-        self.mail.get(worker).cloned().unwrap_or_else(Mailboxes::measured)
+        self.mail.get(worker).cloned().unwrap_or_else(|| Mailboxes::new(false))
     }
 
     /// Returns where onlookers stand.

@@ -2,7 +2,10 @@
 //!
 //! One [`Mailbox`] stands for all actors of one kind on one thread. Whoever posts pays one atomic addition;
 //! the thread of the actors alone writes the rest, so that it needs no more than plain stores. One message
-//! in [`TIMED_ONE_IN`] carries the moment at which it was posted.
+//! in [`TIMED_ONE_IN`] carries the moment at which it was posted. [`NodeConfig::mailbox_metrics`] switches all
+//! of it off.
+//!
+//! [`NodeConfig::mailbox_metrics`]: crate::config::NodeConfig::mailbox_metrics
 
 mod kinds;
 pub(crate) mod names;
@@ -47,42 +50,45 @@ pub struct Letter<M> {
 pub struct Taken(Option<Moment>);
 
 /// The mailboxes of one kind of actor on one thread, as those who post and the actors themselves have them.
-/// Clones count together.
+/// Clones count together. Nothing is counted where that is switched off.
 #[derive(Debug, Clone)]
-pub struct Mail(Arc<Mailbox>);
+pub struct Mail(Option<Arc<Mailbox>>);
 
 impl Mail {
-    /// Makes mailboxes that take messages of these names.
-    pub(crate) fn measured(names: Names) -> Self {
-        Self(Arc::new(Mailbox::new(names)))
+    /// Makes mailboxes that take messages of these names, and are measured or not.
+    pub(crate) fn new(names: Names, measured: bool) -> Self {
+        Self(measured.then(|| Arc::new(Mailbox::new(names))))
     }
 
-    /// Returns what is counted of them.
-    pub fn figures(&self) -> &Mailbox {
-        &self.0
+    /// Returns what is counted of them; `None` where nothing is.
+    pub fn figures(&self) -> Option<&Mailbox> {
+        self.0.as_deref()
     }
 
     /// Counts a message that is about to be posted. On any thread.
     pub(crate) fn seal<M: Named>(&self, message: M) -> Letter<M> {
-        let posted = self.0.count_posted();
+        let posted = self.figures().and_then(Mailbox::count_posted);
         Letter { message, posted }
     }
 
     /// Takes a message, and counts it. On the thread of the actors alone, like all that counts what was taken.
     pub fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
-        Taken(self.0.count_taken(letter.message.index(), letter.posted))
+        let count = |mail: &Mailbox| mail.count_taken(letter.message.index(), letter.posted);
+        Taken(self.figures().and_then(count))
     }
 
     /// Counts how long a message took.
     pub fn done(&self, Taken(begun): Taken) {
-        if let Some(begun) = begun {
-            self.0.count_handled(begun);
+        if let (Some(begun), Some(mail)) = (begun, self.figures()) {
+            mail.count_handled(begun);
         }
     }
 
     /// Counts messages that went with the mailbox of an actor that has ended.
     pub(crate) fn drop_unread(&self, count: u32) {
-        self.0.count_dropped(count);
+        if let Some(mail) = self.figures() {
+            mail.count_dropped(count);
+        }
     }
 }
 
@@ -205,6 +211,8 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
     use super::*;
 
     #[derive(Message)]
@@ -219,9 +227,9 @@ mod tests {
 
     #[test]
     fn the_depth_is_what_was_posted_and_neither_taken_nor_dropped() {
-        let mail = Mail::measured(names::SESSION);
+        let mail = Mail::new(names::SESSION, true);
         let letters = [0, 1, 0].map(|index| mail.seal(Word(index)));
-        let figures = mail.figures();
+        let figures = mail.figures().unwrap();
         assert_eq!((figures.depth(), figures.highest()), (3, 0));
         for (letter, left) in letters.into_iter().zip([2, 1, 0]) {
             mail.done(mail.open(&letter));
@@ -235,13 +243,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_switched_off_is_neither_counted_nor_timed() {
+        let mail = Mail::new(names::SESSION, false);
+        let letter = mail.seal(Word(0));
+        assert_eq!(letter.posted, None);
+        mail.done(mail.open(&letter));
+        mail.drop_unread(1);
+        assert!(mail.figures().is_none());
+    }
+
+    #[test]
     fn one_message_in_so_many_is_timed() {
-        let mail = Mail::measured(names::SESSION);
+        let mail = Mail::new(names::SESSION, true);
+        let figures = mail.figures().unwrap();
         for _ in 0..=TIMED_ONE_IN {
             let letter = mail.seal(Word(0));
             mail.done(mail.open(&letter));
         }
-        for delays in [mail.figures().queued(), mail.figures().handling()] {
+        for delays in [figures.queued(), figures.handling()] {
             assert_eq!(delays.count(), 2);
         }
     }

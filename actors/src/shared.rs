@@ -30,8 +30,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: NodeConfig) -> Arc<Self> {
-        let NodeConfig { apps, limits, workers } = config;
-        let crew = Crew::new(workers, &apps, limits.join);
+        let crew = Crew::new(&config);
+        let NodeConfig { apps, limits, .. } = config;
         Arc::new(Self {
             registries: Registries::new(crew.workers(), &limits),
             users: (0..crew.workers()).map(|_| OnceLock::new()).collect(),

@@ -102,8 +102,8 @@ impl Dropped {
 }
 
 impl BridgeWatch {
-    /// Makes the watch of a bridge of these parts.
-    pub(crate) fn over(parts: Vec<Arc<PartWatch>>) -> Self {
+    /// Makes the watch of a bridge of these parts, whose mailbox is measured or not.
+    pub(crate) fn over(parts: Vec<Arc<PartWatch>>, measured: bool) -> Self {
         Self {
             parts,
             connections: Counter::default(),
@@ -117,13 +117,13 @@ impl BridgeWatch {
             duplicates: Counter::default(),
             dropped: Dropped::default(),
             panics: Counter::default(),
-            mail: Mail::measured(names::BRIDGE),
+            mail: Mail::new(names::BRIDGE, measured),
         }
     }
 
     /// Makes the watch of a bridge that cannot break.
     pub(crate) fn unbreakable() -> Self {
-        Self::over(Vec::new())
+        Self::over(Vec::new(), true)
     }
 
     /// Does something of the bridge. A panic costs what was done, and is counted.

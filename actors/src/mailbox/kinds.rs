@@ -18,9 +18,9 @@ pub struct Mailboxes {
 }
 
 impl Mailboxes {
-    /// Makes those of a worker.
-    pub(crate) fn measured() -> Self {
-        let of = Mail::measured;
+    /// Makes those of a worker, which are measured or not.
+    pub(crate) fn new(measured: bool) -> Self {
+        let of = |names| Mail::new(names, measured);
         Self {
             sessions: of(names::SESSION),
             channels: of(names::CHANNEL),

@@ -33,8 +33,8 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Starts at nothing, with a lease in each of so many partitions.
-    pub(crate) fn new(partitions: usize) -> Self {
+    /// Starts at nothing, with a lease in each of so many partitions. Mailboxes are measured or not.
+    pub(crate) fn new(partitions: usize, measured: bool) -> Self {
         Self {
             told: Counter::default(),
             failures: Counter::default(),
@@ -43,8 +43,8 @@ impl Counters {
             reaped: Counter::default(),
             users_expired: Counter::default(),
             panics: Counter::default(),
-            keepers: Mail::measured(names::KEEPER),
-            router: Mail::measured(names::KEEPER),
+            keepers: Mail::new(names::KEEPER, measured),
+            router: Mail::new(names::KEEPER, measured && partitions > 1),
             clock: Clock::start(),
             renewed_at: (0..partitions).map(|_| Gauge::default()).collect(),
         }
@@ -72,7 +72,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_age_is_that_of_the_oldest_lease() {
-        let counters = Counters::new(2);
+        let counters = Counters::new(2, true);
         let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
         pass(3).await;
         counters.renewed(0);

@@ -49,15 +49,19 @@ const TIMED: [Timed; 2] = [
     ),
 ];
 
-/// Writes the metrics of all mailboxes.
+/// Writes how actors have ended, and the metrics of all mailboxes unless those are switched off.
 pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
+    expose_ends(exposition, node);
     let mut kinds = by_kind(node.mailboxes());
-    if let Some(bridge) = node.bridge() {
-        kinds.push(("bridge", vec![bridge.mail.figures()]));
+    if kinds.is_empty() {
+        return;
     }
-    if let Some(membership) = node.membership_counters() {
-        kinds.push(("keeper", vec![membership.keepers.figures()]));
-        kinds.push(("router", vec![membership.router.figures()]));
+    let bridge = node.bridge().map(|bridge| ("bridge", &bridge.mail));
+    let membership = node.membership_counters();
+    let keepers = membership.map(|membership| ("keeper", &membership.keepers));
+    let router = membership.map(|membership| ("router", &membership.router));
+    for (kind, mail) in [bridge, keepers, router].into_iter().flatten() {
+        kinds.extend(mail.figures().map(|mailbox| (kind, vec![mailbox])));
     }
     for (name, kind, help, read) in PER_WORKER {
         let mut family = exposition.family(name, kind, help);
@@ -75,7 +79,6 @@ pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
             family.delays(&[("kind", *kind)], mailboxes.iter().map(|mailbox| read(mailbox)));
         }
     }
-    expose_ends(exposition, node);
 }
 
 fn expose_messages(exposition: &mut Exposition, kinds: &[OfKind<'_>]) {
@@ -125,12 +128,15 @@ fn expose_ends(exposition: &mut Exposition, node: &NodeHandle) {
     }
 }
 
-/// Turns what is kept by worker into what is kept by kind.
+/// Turns what is kept by worker into what is kept by kind; nothing where it is switched off.
 fn by_kind(workers: &[Mailboxes]) -> Vec<OfKind<'_>> {
     let mut kinds: Vec<OfKind<'_>> = Vec::new();
     for (index, (kind, _)) in workers.first().into_iter().flat_map(Mailboxes::by_kind).enumerate() {
         let of_kind = workers.iter().filter_map(|worker| worker.by_kind().into_iter().nth(index));
-        kinds.push((kind, of_kind.map(|(_, mail)| mail.figures()).collect()));
+        let mailboxes: Vec<_> = of_kind.filter_map(|(_, mail)| mail.figures()).collect();
+        if !mailboxes.is_empty() {
+            kinds.push((kind, mailboxes));
+        }
     }
     kinds
 }

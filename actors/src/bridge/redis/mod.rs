@@ -40,6 +40,7 @@ use crate::redis::{ByPartition, Keys, Link, LinkError, Partition, RedisOptions};
 /// A bridge that has looked whether Redis can be used, and can start.
 pub struct Ready {
     options: RedisOptions,
+    mailbox_metrics: bool,
 }
 
 impl Ready {
@@ -57,7 +58,13 @@ impl Ready {
             Err(error @ LinkError::Refused { .. }) => return Err(error),
             Err(error) => log::warn!("{error}; starting all the same, not ready until it answers"),
         }
-        Ok(Self { options })
+        Ok(Self { options, mailbox_metrics: true })
+    }
+
+    /// Sets whether its mailbox is measured, which it is otherwise.
+    #[must_use]
+    pub fn with_mailbox_metrics(self, mailbox_metrics: bool) -> Self {
+        Self { mailbox_metrics, ..self }
     }
 
     /// Starts the bridge of one node. Call it inside an actix system.
@@ -65,7 +72,7 @@ impl Ready {
         let partitions = Partition::all(&self.options.topology)
             .map(|partition| (*partition, Arc::<PartWatch>::default()));
         let parts = partitions.iter().map(|(_, state)| Arc::clone(state)).collect();
-        let watch = Arc::new(BridgeWatch::over(parts));
+        let watch = Arc::new(BridgeWatch::over(parts, self.mailbox_metrics));
         let seen = Arc::clone(&watch);
         let bridge = RedisBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| {
             RedisBridge::new(&self.options, &partitions, &sink, watch)
