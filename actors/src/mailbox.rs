@@ -20,7 +20,7 @@ pub use self::kinds::Mailboxes;
 use self::names::Names;
 pub(crate) use self::postbox::Postbox;
 use crate::clock::{Clock, Moment};
-use crate::metrics::Delays;
+use crate::metrics::{Counter, Delays};
 
 /// One message in so many is timed. A prime, for traffic has rhythms of its own.
 pub const TIMED_ONE_IN: u64 = 13;
@@ -102,6 +102,7 @@ pub struct Mailbox {
     /// Of all names together.
     taken: Tally,
     dropped: Tally,
+    undeliverable: Counter,
     highest: Tally,
     queued: Delays,
     handling: Delays,
@@ -139,6 +140,7 @@ impl Mailbox {
             handled: names.iter().map(|_| Tally::default()).collect(),
             taken: Tally::default(),
             dropped: Tally::default(),
+            undeliverable: Counter::default(),
             highest: Tally::default(),
             queued: Delays::new(BOUNDS_MICROS),
             handling: Delays::new(BOUNDS_MICROS),
@@ -153,11 +155,7 @@ impl Mailbox {
 
     /// Returns when it was, if the message is one of those that are timed.
     fn count_taken(&self, index: usize, posted: Option<Moment>) -> Option<Moment> {
-        // it is deepest just before something is taken
-        let depth = self.depth();
-        if depth > self.highest.get() {
-            self.highest.set(depth);
-        }
+        self.mark();
         self.taken.add(1);
         if let Some(tally) = self.handled.get(index) {
             tally.add(1);
@@ -174,7 +172,21 @@ impl Mailbox {
     }
 
     fn count_dropped(&self, count: u32) {
+        self.mark();
         self.dropped.add(count.into());
+    }
+
+    /// Counts a message whose actor is gone: it was not posted. On any thread.
+    fn count_undeliverable(&self) {
+        self.undeliverable.add(1);
+    }
+
+    /// Notes the depth before it falls: never was it deeper since it fell last.
+    fn mark(&self) {
+        let depth = self.depth();
+        if depth > self.highest.get() {
+            self.highest.set(depth);
+        }
     }
 
     /// Returns how many messages wait.
@@ -185,7 +197,8 @@ impl Mailbox {
 
     /// Returns the most that ever waited.
     pub fn highest(&self) -> u64 {
-        self.highest.get()
+        // those that wait now have not been noted yet
+        self.highest.get().max(self.depth())
     }
 
     /// Returns how many messages were taken, by name.
@@ -196,6 +209,11 @@ impl Mailbox {
     /// Returns how many messages went unread with their actor.
     pub fn dropped(&self) -> u64 {
         self.dropped.get()
+    }
+
+    /// Returns how many messages were not posted, for their actor was gone.
+    pub fn undeliverable(&self) -> u64 {
+        self.undeliverable.get()
     }
 
     /// Returns how long the timed messages waited.
@@ -230,16 +248,18 @@ mod tests {
         let mail = Mail::new(names::SESSION, true);
         let letters = [0, 1, 0].map(|index| mail.seal(Word(index)));
         let figures = mail.figures().unwrap();
-        assert_eq!((figures.depth(), figures.highest()), (3, 0));
+        assert_eq!((figures.depth(), figures.highest()), (3, 3), "nothing was taken yet");
         for (letter, left) in letters.into_iter().zip([2, 1, 0]) {
             mail.done(mail.open(&letter));
             assert_eq!((figures.depth(), figures.highest()), (left, 3));
         }
         let handled: Vec<_> = figures.handled().collect();
         assert_eq!(handled, [("tick", 2), ("refused", 1)]);
-        mail.seal(Word(0));
-        mail.drop_unread(1);
-        assert_eq!((figures.depth(), figures.dropped()), (0, 1));
+        for _ in 0..5 {
+            mail.seal(Word(0));
+        }
+        mail.drop_unread(5);
+        assert_eq!((figures.depth(), figures.dropped(), figures.highest()), (0, 5, 5));
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl<W: Wire + ?Sized> Outbox<W> {
     /// Tells the session something by its mailbox, if it goes on. Bounded: one tick and one answer per command
     /// at most.
     pub(crate) fn notify(&self, notice: Notice, mail: &Mail) {
-        if self.ending() != Ending::Broken {
+        if self.ending() != Ending::Broken && self.session.connected() {
             self.unread.set(self.unread.get() + 1);
             tell(&self.session, mail.seal(notice));
         }

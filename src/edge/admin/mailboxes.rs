@@ -12,7 +12,7 @@ type OfKind<'n> = (&'static str, Vec<&'n Mailbox>);
 /// What is told of the mailboxes of each kind and worker: name, kind, help, and where it is read.
 type PerWorker = (&'static str, Kind, &'static str, fn(&Mailbox) -> u64);
 
-const PER_WORKER: [PerWorker; 3] = [
+const PER_WORKER: [PerWorker; 4] = [
     (
         "micronotifier_mailbox_depth",
         Kind::Gauge,
@@ -30,6 +30,12 @@ const PER_WORKER: [PerWorker; 3] = [
         Kind::Counter,
         "Messages that went unread when their actor ended.",
         Mailbox::dropped,
+    ),
+    (
+        "micronotifier_mailbox_messages_undeliverable_total",
+        Kind::Counter,
+        "Messages that were not posted because their actor was gone.",
+        Mailbox::undeliverable,
     ),
 ];
 
