@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_rt::task::JoinHandle;
 use actix_server::{Server, ServerHandle};
 use micronotifier_actors::bridge;
 use micronotifier_actors::bridge::wire::Wire;
@@ -72,8 +73,8 @@ pub struct RunningServer {
     admission: Arc<Admission>,
     calls: Calls,
     handle: ServerHandle,
-    /// Tells the other nodes how many connections there are.
-    reporter: Option<actix_rt::task::JoinHandle<()>>,
+    /// What goes on at intervals.
+    clocks: Vec<JoinHandle<()>>,
     membership: Option<RedisMembership>,
 }
 
@@ -161,15 +162,10 @@ pub async fn serve_with(
                 listener::admin(builder, socket, &operator, &state).map_err(ServeError::Start)?;
         }
     }
-    let reporter = node.membership().is_some().then(|| {
-        let (node, admission) = (node.clone(), Arc::clone(&admission));
-        actix_rt::spawn(async move {
-            loop {
-                node.report_connections(admission.by_app());
-                tokio::time::sleep(REPORT).await;
-            }
-        })
-    });
+    let mut clocks = vec![actix_rt::spawn(beat(node.clone()))];
+    if node.membership().is_some() {
+        clocks.push(actix_rt::spawn(report(node.clone(), Arc::clone(&admission))));
+    }
     let calls = state.edge.calls.clone();
     let server = builder.run();
     let handle = server.handle();
@@ -186,9 +182,25 @@ pub async fn serve_with(
         admission,
         calls,
         handle,
-        reporter,
+        clocks,
         membership: None,
     })
+}
+
+/// Moves on the clock by which the workers are judged. Runs beside them.
+async fn beat(node: NodeHandle) {
+    loop {
+        tokio::time::sleep(NodeHandle::BEAT).await;
+        node.beat();
+    }
+}
+
+/// Tells the other nodes how many connections there are.
+async fn report(node: NodeHandle, admission: Arc<Admission>) {
+    loop {
+        node.report_connections(admission.by_app());
+        tokio::time::sleep(REPORT).await;
+    }
 }
 
 impl RunningServer {
@@ -245,8 +257,8 @@ impl RunningServer {
         if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
         }
-        if let Some(reporter) = &self.reporter {
-            reporter.abort();
+        for clock in &self.clocks {
+            clock.abort();
         }
         if let Some(membership) = &self.membership
             && tokio::time::timeout(LAST_WORD, membership.retire()).await.is_err()
