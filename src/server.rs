@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,12 +114,18 @@ pub async fn serve_with(
 ) -> Result<RunningServer, ServeError> {
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let workers = config.node.workers.max(1);
+    // all ports are had before other nodes hear of this one
+    let (sockets, unix) = match &config.listen {
+        Listen::Tcp { host, port } => (bind(host, *port, &config.socket)?, None),
+        Listen::Unix(path) => (Vec::new(), Some(bind_unix(path)?)),
+    };
+    let operator_sockets = match &config.admin {
+        Some(admin) => bind(&admin.host, admin.port, &config.socket)?,
+        None => Vec::new(),
+    };
+    let admin_address = operator_sockets.first().and_then(|socket| socket.local_addr().ok());
     let node = start(config.node).handle();
     let admission = Admission::new(node.limits(), node.apps());
-    let sockets = match &config.listen {
-        Listen::Tcp { host, port } => bind(host, *port, &config.socket)?,
-        Listen::Unix(_) => Vec::new(),
-    };
     let addresses: Vec<SocketAddr> =
         sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let doors = sockets.iter().filter_map(|socket| socket.try_clone().ok()).collect();
@@ -148,16 +156,12 @@ pub async fn serve_with(
         }
         .map_err(ServeError::Start)?;
     }
-    if let Listen::Unix(path) = &config.listen {
-        let place = path.display().to_string();
-        builder = listener::unix(builder, path, &state)
-            .map_err(|source| ServeError::Listen { place, source })?;
+    if let Some(socket) = unix {
+        builder = listener::unix(builder, socket, &state).map_err(ServeError::Start)?;
     }
-    let mut admin_address = None;
     if let Some(admin) = config.admin {
         let operator = admin::Operator::new(&admin, state.edge.clone());
-        for socket in bind(&admin.host, admin.port, &config.socket)? {
-            admin_address = admin_address.or(socket.local_addr().ok());
+        for socket in operator_sockets {
             builder =
                 listener::admin(builder, socket, &operator, &state).map_err(ServeError::Start)?;
         }
@@ -272,6 +276,11 @@ impl RunningServer {
 fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
     listener::bind(host, port, options)
         .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
+}
+
+fn bind_unix(path: &Path) -> Result<UnixListener, ServeError> {
+    listener::bind_unix(path)
+        .map_err(|source| ServeError::Listen { place: path.display().to_string(), source })
 }
 
 /// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.
