@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
-use actix_server::{Server, ServerHandle};
+use actix_server::{Server, ServerBuilder, ServerHandle};
 use micronotifier_actors::bridge;
 use micronotifier_actors::bridge::wire::Wire;
 use micronotifier_actors::config::NodeConfig;
@@ -75,6 +75,8 @@ pub struct RunningServer {
     admission: Arc<Admission>,
     calls: Calls,
     handle: ServerHandle,
+    /// The operator's server.
+    operator: Option<ServerHandle>,
     /// What goes on at intervals.
     clocks: Vec<JoinHandle<()>>,
     membership: Option<RedisMembership>,
@@ -144,11 +146,15 @@ pub async fn serve_with(
         http: config.http,
     };
 
-    let mut builder = Server::build()
-        .workers(workers)
-        .max_concurrent_connections(usize::MAX >> 1)
-        .shutdown_timeout(LAST_FLUSH.as_secs())
-        .disable_signals();
+    // first, so that it is there to tell that the node starts
+    let operator = match &config.admin {
+        Some(admin) => {
+            let operator = admin::Operator::new(admin, state.edge.clone());
+            Some(serve_operator(operator_sockets, &operator, &state)?)
+        }
+        None => None,
+    };
+    let mut builder = server_of(workers);
     for socket in sockets {
         builder = match &tls {
             Some(tls) => listener::secure(builder, socket, &state, tls),
@@ -159,25 +165,12 @@ pub async fn serve_with(
     if let Some(socket) = unix {
         builder = listener::unix(builder, socket, &state).map_err(ServeError::Start)?;
     }
-    if let Some(admin) = config.admin {
-        let operator = admin::Operator::new(&admin, state.edge.clone());
-        for socket in operator_sockets {
-            builder =
-                listener::admin(builder, socket, &operator, &state).map_err(ServeError::Start)?;
-        }
-    }
     let mut clocks = vec![actix_rt::spawn(beat(node.clone()))];
     if node.membership().is_some() {
         clocks.push(actix_rt::spawn(report(node.clone(), Arc::clone(&admission))));
     }
     let calls = state.edge.calls.clone();
-    let server = builder.run();
-    let handle = server.handle();
-    actix_rt::spawn(async move {
-        if let Err(error) = server.await {
-            log::error!(error:% = error; "the server ended");
-        }
-    });
+    let handle = run_server(builder);
     Ok(RunningServer {
         addresses,
         doors,
@@ -186,9 +179,43 @@ pub async fn serve_with(
         admission,
         calls,
         handle,
+        operator,
         clocks,
         membership: None,
     })
+}
+
+/// Serves the operator on a thread that is no worker's: it answers while event loops stand still, and is in the
+/// way of no delivery.
+fn serve_operator(
+    sockets: Vec<TcpListener>,
+    operator: &admin::Operator,
+    state: &WorkerState,
+) -> Result<ServerHandle, ServeError> {
+    let mut builder = server_of(1);
+    for socket in sockets {
+        builder = listener::admin(builder, socket, operator, state).map_err(ServeError::Start)?;
+    }
+    Ok(run_server(builder))
+}
+
+fn server_of(workers: usize) -> ServerBuilder {
+    Server::build()
+        .workers(workers)
+        .max_concurrent_connections(usize::MAX >> 1)
+        .shutdown_timeout(LAST_FLUSH.as_secs())
+        .disable_signals()
+}
+
+fn run_server(builder: ServerBuilder) -> ServerHandle {
+    let server = builder.run();
+    let handle = server.handle();
+    actix_rt::spawn(async move {
+        if let Err(error) = server.await {
+            log::error!(error:% = error; "a server ended");
+        }
+    });
+    handle
 }
 
 /// Moves on the clock by which the workers are judged. Runs beside them.
@@ -234,7 +261,7 @@ impl RunningServer {
     }
 
     /// Ends the server: connections are refused, calls under way are answered, every client gets
-    /// what waits for it and a Close 1001, and what is then still open is cut.
+    /// what waits for it and a Close 1001, and what is then still open is cut. The operator is answered to the last.
     pub async fn stop(self) {
         self.handle.pause().await;
         // nobody tells when the accepting thread has let go; a listener that is shut before that is an error to it
@@ -270,6 +297,9 @@ impl RunningServer {
             log::warn!("redis was not told of the end; the other nodes find out by themselves");
         }
         self.handle.stop(false).await;
+        if let Some(operator) = &self.operator {
+            operator.stop(false).await;
+        }
     }
 }
 
