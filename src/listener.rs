@@ -114,18 +114,25 @@ pub(crate) fn secure(
     })
 }
 
-/// Adds a Unix socket. One that an earlier process left behind is replaced.
-pub(crate) fn unix(
-    builder: ServerBuilder,
-    path: &Path,
-    state: &WorkerState,
-) -> io::Result<ServerBuilder> {
+/// Binds a Unix socket. One that an earlier process left behind is replaced.
+///
+/// # Errors
+/// If somebody listens there, or the file cannot be made.
+pub(crate) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::FileTypeExt as _;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
     if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
         std::fs::remove_file(path)?;
     }
-    let listener = UnixListener::bind(path)?;
+    UnixListener::bind(path)
+}
+
+/// Adds a Unix socket.
+pub(crate) fn unix(
+    builder: ServerBuilder,
+    listener: UnixListener,
+    state: &WorkerState,
+) -> io::Result<ServerBuilder> {
     let state = state.clone();
     builder.listen_uds("public by Unix socket", listener, move || {
         let waits = state.waits();

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_server::{Server, ServerHandle};
+use actix_rt::task::JoinHandle;
+use actix_server::{Server, ServerBuilder, ServerHandle};
 use micronotifier_actors::bridge;
 use micronotifier_actors::bridge::wire::Wire;
 use micronotifier_actors::config::NodeConfig;
@@ -72,8 +75,10 @@ pub struct RunningServer {
     admission: Arc<Admission>,
     calls: Calls,
     handle: ServerHandle,
-    /// Tells the other nodes how many connections there are.
-    reporter: Option<actix_rt::task::JoinHandle<()>>,
+    /// The operator's server.
+    operator: Option<ServerHandle>,
+    /// What goes on at intervals.
+    clocks: Vec<JoinHandle<()>>,
     membership: Option<RedisMembership>,
 }
 
@@ -113,12 +118,18 @@ pub async fn serve_with(
 ) -> Result<RunningServer, ServeError> {
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let workers = config.node.workers.max(1);
+    // all ports are had before other nodes hear of this one
+    let (sockets, unix) = match &config.listen {
+        Listen::Tcp { host, port } => (bind(host, *port, &config.socket)?, None),
+        Listen::Unix(path) => (Vec::new(), Some(bind_unix(path)?)),
+    };
+    let operator_sockets = match &config.admin {
+        Some(admin) => bind(&admin.host, admin.port, &config.socket)?,
+        None => Vec::new(),
+    };
+    let admin_address = operator_sockets.first().and_then(|socket| socket.local_addr().ok());
     let node = start(config.node).handle();
     let admission = Admission::new(node.limits(), node.apps());
-    let sockets = match &config.listen {
-        Listen::Tcp { host, port } => bind(host, *port, &config.socket)?,
-        Listen::Unix(_) => Vec::new(),
-    };
     let addresses: Vec<SocketAddr> =
         sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let doors = sockets.iter().filter_map(|socket| socket.try_clone().ok()).collect();
@@ -137,11 +148,15 @@ pub async fn serve_with(
         http: config.http,
     };
 
-    let mut builder = Server::build()
-        .workers(workers)
-        .max_concurrent_connections(usize::MAX >> 1)
-        .shutdown_timeout(LAST_FLUSH.as_secs())
-        .disable_signals();
+    // first, so that it is there to tell that the node starts
+    let operator = match &config.admin {
+        Some(admin) => {
+            let operator = admin::Operator::new(admin, state.edge.clone());
+            Some(serve_operator(operator_sockets, &operator, &state)?)
+        }
+        None => None,
+    };
+    let mut builder = server_of(workers);
     for socket in sockets {
         builder = match &tls {
             Some(tls) => listener::secure(builder, socket, &state, tls),
@@ -149,37 +164,15 @@ pub async fn serve_with(
         }
         .map_err(ServeError::Start)?;
     }
-    if let Listen::Unix(path) = &config.listen {
-        let place = path.display().to_string();
-        builder = listener::unix(builder, path, &state)
-            .map_err(|source| ServeError::Listen { place, source })?;
+    if let Some(socket) = unix {
+        builder = listener::unix(builder, socket, &state).map_err(ServeError::Start)?;
     }
-    let mut admin_address = None;
-    if let Some(admin) = config.admin {
-        let operator = admin::Operator::new(&admin, state.edge.clone());
-        for socket in bind(&admin.host, admin.port, &config.socket)? {
-            admin_address = admin_address.or(socket.local_addr().ok());
-            builder =
-                listener::admin(builder, socket, &operator, &state).map_err(ServeError::Start)?;
-        }
+    let mut clocks = vec![actix_rt::spawn(beat(node.clone()))];
+    if node.membership().is_some() {
+        clocks.push(actix_rt::spawn(report(node.clone(), Arc::clone(&admission))));
     }
-    let reporter = node.membership().is_some().then(|| {
-        let (node, admission) = (node.clone(), Arc::clone(&admission));
-        actix_rt::spawn(async move {
-            loop {
-                node.report_connections(admission.by_app());
-                tokio::time::sleep(REPORT).await;
-            }
-        })
-    });
     let calls = state.edge.calls.clone();
-    let server = builder.run();
-    let handle = server.handle();
-    actix_rt::spawn(async move {
-        if let Err(error) = server.await {
-            log::error!(error:% = error; "the server ended");
-        }
-    });
+    let handle = run_server(builder);
     Ok(RunningServer {
         addresses,
         doors,
@@ -188,9 +181,59 @@ pub async fn serve_with(
         admission,
         calls,
         handle,
-        reporter,
+        operator,
+        clocks,
         membership: None,
     })
+}
+
+/// Serves the operator on a thread that is no worker's: it answers while event loops stand still, and is in the
+/// way of no delivery.
+fn serve_operator(
+    sockets: Vec<TcpListener>,
+    operator: &admin::Operator,
+    state: &WorkerState,
+) -> Result<ServerHandle, ServeError> {
+    let mut builder = server_of(1);
+    for socket in sockets {
+        builder = listener::admin(builder, socket, operator, state).map_err(ServeError::Start)?;
+    }
+    Ok(run_server(builder))
+}
+
+fn server_of(workers: usize) -> ServerBuilder {
+    Server::build()
+        .workers(workers)
+        .max_concurrent_connections(usize::MAX >> 1)
+        .shutdown_timeout(LAST_FLUSH.as_secs())
+        .disable_signals()
+}
+
+fn run_server(builder: ServerBuilder) -> ServerHandle {
+    let server = builder.run();
+    let handle = server.handle();
+    actix_rt::spawn(async move {
+        if let Err(error) = server.await {
+            log::error!(error:% = error; "a server ended");
+        }
+    });
+    handle
+}
+
+/// Moves on the clock by which the workers are judged. Runs beside them.
+async fn beat(node: NodeHandle) {
+    loop {
+        tokio::time::sleep(NodeHandle::BEAT).await;
+        node.beat();
+    }
+}
+
+/// Tells the other nodes how many connections there are.
+async fn report(node: NodeHandle, admission: Arc<Admission>) {
+    loop {
+        node.report_connections(admission.by_app());
+        tokio::time::sleep(REPORT).await;
+    }
 }
 
 impl RunningServer {
@@ -220,7 +263,7 @@ impl RunningServer {
     }
 
     /// Ends the server: connections are refused, calls under way are answered, every client gets
-    /// what waits for it and a Close 1001, and what is then still open is cut.
+    /// what waits for it and a Close 1001, and what is then still open is cut. The operator is answered to the last.
     pub async fn stop(self) {
         self.handle.pause().await;
         // nobody tells when the accepting thread has let go; a listener that is shut before that is an error to it
@@ -247,8 +290,8 @@ impl RunningServer {
         if tokio::time::timeout(close_wait + LAST_FLUSH, all_gone).await.is_err() {
             log::warn!(connections = self.admission.connections(); "cutting sockets that did not end");
         }
-        if let Some(reporter) = &self.reporter {
-            reporter.abort();
+        for clock in &self.clocks {
+            clock.abort();
         }
         if let Some(membership) = &self.membership
             && tokio::time::timeout(LAST_WORD, membership.retire()).await.is_err()
@@ -256,12 +299,20 @@ impl RunningServer {
             log::warn!("redis was not told of the end; the other nodes find out by themselves");
         }
         self.handle.stop(false).await;
+        if let Some(operator) = &self.operator {
+            operator.stop(false).await;
+        }
     }
 }
 
 fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
     listener::bind(host, port, options)
         .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
+}
+
+fn bind_unix(path: &Path) -> Result<UnixListener, ServeError> {
+    listener::bind_unix(path)
+        .map_err(|source| ServeError::Listen { place: path.display().to_string(), source })
 }
 
 /// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.

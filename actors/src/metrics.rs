@@ -84,6 +84,9 @@ pub struct Metrics {
     /// How late the event loops of the workers were, looked at four times a second in each: what a socket
     /// waits for its turn.
     pub loop_lag: Delays,
+    /// How often the clock has moved on that event loops are judged by
+    /// ([`NodeHandle::beat`](crate::NodeHandle::beat)).
+    pub beats: Counter,
     /// What the tables hold, by worker.
     pub tables: Vec<Tables>,
     apps: HashMap<AppId, Arc<AppMetrics>>,
@@ -164,7 +167,7 @@ pub struct Tables {
     pub outbox_bytes: Gauge,
     /// The most that wait for one of these.
     pub outbox_bytes_highest: Gauge,
-    /// When the event loop was last seen to run, in milliseconds since the node's start.
+    /// At which of the [beats](Metrics::beats) the event loop was last seen to run.
     pub ran_at: Gauge,
     /// Channels that the registry has.
     pub channels: Gauge,
@@ -292,6 +295,7 @@ impl Metrics {
             ended: EndedActors::default(),
             panics: Panics::default(),
             loop_lag: Delays::new(LAG_BOUNDS),
+            beats: Counter::default(),
             tables: (0..workers).map(|_| Tables::default()).collect(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
         }

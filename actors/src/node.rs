@@ -91,6 +91,9 @@ pub struct NodeHandle {
 }
 
 impl NodeHandle {
+    /// How often [`Self::beat`] is to be called.
+    pub const BEAT: Duration = TICK;
+
     /// Starts this thread's courier, registry shard and users. Call it once on each worker thread, inside
     /// its actix arbiter.
     ///
@@ -108,6 +111,8 @@ impl NodeHandle {
             crew.mail_of(index),
         );
         let users = Users::new(index, Arc::clone(registries), crew, limits.offline_delay);
+        // before others see it: a worker that is attached has run
+        desk.tell_ran();
         let attached = crew.set_courier(index, Courier::start_beside(&desk))
             && registries.set(
                 index,
@@ -116,7 +121,6 @@ impl NodeHandle {
             )
             && self.shared.set_users(index, users.start());
         if attached {
-            desk.tell_ran(crew.now());
             Ok(Worker::new(desk, Arc::clone(&self.shared)))
         } else {
             Err(NodeError::Stopped)
@@ -138,14 +142,25 @@ impl NodeHandle {
         self.shared.crew.now().elapsed()
     }
 
-    /// Returns how long ago each worker's event loop should have been seen to run, and was not: nothing for one
-    /// that is well. Those that are not attached are left out.
+    /// Moves on the clock by which event loops are judged. To be called every [`Self::BEAT`] by a thread that is
+    /// no worker: what passes while the whole process stands still is then nobody's fault.
+    pub fn beat(&self) {
+        self.metrics().beats.add(1);
+    }
+
+    /// Returns how long each worker's event loop has not run although it should have, in whole
+    /// [beats](Self::beat): nothing for one that is well, or not attached.
     pub fn behind(&self) -> Vec<Duration> {
-        let crew = &self.shared.crew;
-        let now = crew.now().elapsed();
-        let ran_at = |tables: &Tables| Duration::from_millis(tables.ran_at.get());
-        let attached = crew.metrics().tables.iter().take(self.shared.attached());
-        attached.map(|tables| now.saturating_sub(ran_at(tables) + TICK)).collect()
+        let metrics = self.metrics();
+        // a loop is looked at once in a beat
+        let missed = |tables: &Tables| {
+            let beats = metrics.beats.get().saturating_sub(tables.ran_at.get() + 1);
+            Self::BEAT.saturating_mul(u32::try_from(beats).unwrap_or(u32::MAX))
+        };
+        let workers = metrics.tables.iter().zip(self.shared.attached());
+        workers
+            .map(|(tables, attached)| if attached { missed(tables) } else { Duration::ZERO })
+            .collect()
     }
 
     /// Returns what is counted.

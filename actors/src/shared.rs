@@ -48,9 +48,9 @@ impl Shared {
         self.attached.fetch_add(1, Ordering::AcqRel)
     }
 
-    /// Returns how many threads have attached themselves.
-    pub(crate) fn attached(&self) -> usize {
-        self.users.iter().filter(|users| users.get().is_some()).count()
+    /// Tells of each worker whether it is attached.
+    pub(crate) fn attached(&self) -> impl Iterator<Item = bool> {
+        self.users.iter().map(|users| users.get().is_some())
     }
 
     /// Sets the place of a worker's users; `false` if it is taken.
@@ -75,7 +75,7 @@ impl Shared {
 
     /// Tells whether every worker is attached and nobody has stopped the node.
     pub(crate) fn check_serving(&self) -> Result<(), NodeError> {
-        let complete = self.users.iter().all(|users| users.get().is_some());
+        let complete = self.attached().all(|attached| attached);
         if complete && !self.is_stopping() { Ok(()) } else { Err(NodeError::Stopped) }
     }
 

@@ -259,7 +259,7 @@ fn the_operator_is_told_of_the_bridge() {
     let mut ask = |path: &str| {
         operator.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
     };
-    assert_eq!(ask("/ready").status, 200);
+    until("the node is ready", || ask("/ready").status == 200);
     let metrics = ask("/metrics").text();
     for line in [
         "micronotifier_bridge_whole 1",

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::apps::{COUNTED, MAIN};
 use crate::support::http::{Answer, Connection};
 use crate::support::stream::Stream;
-use crate::support::{Call, DEADLINE, TestNode};
+use crate::support::{Call, DEADLINE, TestNode, eventually};
 
 fn node(token: &str) -> TestNode {
     start(token, |_| {})
@@ -45,9 +45,8 @@ fn wait_until(node: &TestNode, what: &str, is_it: impl Fn(&str) -> bool) -> Stri
 #[test]
 fn check_121_health_and_readiness_are_told_to_the_operator() {
     let node = node("");
-    for path in ["/health", "/ready"] {
-        assert_eq!(get(&node, path, "").status, 200, "{path}");
-    }
+    assert_eq!(get(&node, "/health", "").status, 200);
+    eventually("the node is ready", || get(&node, "/ready", "").status == 200);
 }
 
 #[test]

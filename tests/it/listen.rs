@@ -1,15 +1,17 @@
 //! Where a node listens: TLS, Unix socket, IPv6.
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use micronotifier::config::{Listen, TlsFiles};
+use micronotifier::config::{AdminConfig, Listen, ServerConfig, TlsFiles};
+use micronotifier::{ServeError, serve_with};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
 use crate::support::apps::{MAIN, TLS_ONLY};
+use crate::support::node::configuration;
 use crate::support::process::scratch;
 use crate::support::stream::Stream;
 use crate::support::{Api, Socket, TestNode};
@@ -125,4 +127,23 @@ fn a_host_name_is_bound_on_every_address_it_has() {
         config.listen = Listen::Tcp { host: "localhost".to_owned(), port: 0 };
     });
     node.connect(MAIN).expect_silence();
+}
+
+#[test]
+fn a_port_that_is_taken_is_found_before_the_node_starts() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let public = |config: &mut ServerConfig| {
+        config.listen = Listen::Tcp { host: "127.0.0.1".to_owned(), port };
+    };
+    let operator = |config: &mut ServerConfig| {
+        let (host, token) = ("127.0.0.1".to_owned(), String::new());
+        config.admin = Some(AdminConfig { host, port, token });
+    };
+    for adjust in [&public as &dyn Fn(&mut ServerConfig), &operator] {
+        let mut config = configuration();
+        adjust(&mut config);
+        let served = actix::System::new().block_on(serve_with(config, |_| panic!("it started")));
+        assert!(matches!(served, Err(ServeError::Listen { .. })));
+    }
 }

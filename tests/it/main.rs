@@ -41,5 +41,6 @@ mod support;
 mod tap;
 mod two_nodes;
 mod users;
+mod watching;
 mod watchlist;
 mod whisper;

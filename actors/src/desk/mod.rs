@@ -209,7 +209,7 @@ impl Desk {
     pub(crate) fn on_tick(&self, due: Moment) {
         let now = self.now();
         self.metrics.loop_lag.add(now.since(due));
-        self.tell_ran(now);
+        self.tell_ran();
         self.tick.set(wheel::tick_of(now));
         self.wake_due();
         self.judge_watched();
@@ -281,9 +281,9 @@ impl Desk {
     }
 
     /// Says that the event loop runs.
-    pub(crate) fn tell_ran(&self, now: Moment) {
+    pub(crate) fn tell_ran(&self) {
         if let Some(tables) = self.metrics.tables.get(usize::from(self.worker)) {
-            tables.ran_at.set(usize::try_from(now.elapsed().as_millis()).unwrap_or(usize::MAX));
+            tables.ran_at.set(usize::try_from(self.metrics.beats.get()).unwrap_or(usize::MAX));
         }
     }
 

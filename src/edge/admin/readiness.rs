@@ -1,5 +1,6 @@
 //! Whether the node lives, and whether it should be sent clients; if not, why.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -14,14 +15,14 @@ const DESCRIPTORS_NEEDED: u64 = 64;
 const LATE: Duration = Duration::from_secs(2);
 /// How long one may stand still before it is taken for dead: whoever watches the process starts it again.
 const STUCK: Duration = Duration::from_secs(30);
-const IS_LATE: &str = "an event loop has stood still for 2 seconds";
-const IS_STUCK: &str = "an event loop has stood still for 30 seconds";
+
+type Reasons = Vec<Cow<'static, str>>;
 
 #[derive(Serialize)]
 struct State {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<&'static str>,
+    reasons: Reasons,
 }
 
 /// What the public port's health check tells.
@@ -29,17 +30,17 @@ struct State {
 struct Up {
     health: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<&'static str>,
+    reasons: Reasons,
 }
 
 /// Tells whether the process is alive, with 200 or 503:
 ///
 /// ```json
 /// {"status":"ok"}
-/// {"status":"stuck","reasons":["an event loop has stood still for 30 seconds"]}
+/// {"status":"stuck","reasons":["the event loop of worker 0 has stood still for 30 seconds"]}
 /// ```
 pub(super) fn health(node: &NodeHandle) -> HttpResponse {
-    let reasons = ailments(node);
+    let reasons = standing_still(&node.behind(), STUCK);
     let status = if reasons.is_empty() { "ok" } else { "stuck" };
     answer_with(reasons.is_empty(), &State { status, reasons })
 }
@@ -63,7 +64,7 @@ pub(super) fn answer(node: &NodeHandle) -> HttpResponse {
 /// {"health":"DOWN","reasons":["shutting down"]}
 /// ```
 pub(in crate::edge) fn up(node: &NodeHandle) -> HttpResponse {
-    let mut reasons = ailments(node);
+    let mut reasons = standing_still(&node.behind(), STUCK);
     reasons.extend(stage(node));
     let health = if reasons.is_empty() { "OK" } else { "DOWN" };
     answer_with(reasons.is_empty(), &Up { health, reasons })
@@ -77,45 +78,42 @@ fn answer_with(is_well: bool, body: &impl Serialize) -> HttpResponse {
     }
 }
 
-/// Returns what only a new start heals.
-fn ailments(node: &NodeHandle) -> Vec<&'static str> {
-    let (_, stuck) = judge(&node.behind());
-    stuck.into_iter().collect()
-}
-
-/// Returns what event loops that stand still are an obstacle to, and an ailment of.
-fn judge(behind: &[Duration]) -> (Option<&'static str>, Option<&'static str>) {
-    let reaches = |bound| behind.iter().any(|behind| *behind >= bound);
-    (reaches(LATE).then_some(IS_LATE), reaches(STUCK).then_some(IS_STUCK))
+/// Names the workers whose event loops have stood still for so long.
+fn standing_still(behind: &[Duration], bound: Duration) -> Reasons {
+    let still = behind.iter().enumerate().filter(|(_, behind)| **behind >= bound);
+    let tell = |worker| {
+        let seconds = bound.as_secs();
+        format!("the event loop of worker {worker} has stood still for {seconds} seconds").into()
+    };
+    still.map(|(worker, _)| tell(worker)).collect()
 }
 
 /// Returns what a node says of itself before and after it serves.
-fn stage(node: &NodeHandle) -> Option<&'static str> {
+fn stage(node: &NodeHandle) -> Option<Cow<'static, str>> {
     if node.is_stopping() {
-        Some("shutting down")
+        Some("shutting down".into())
     } else if !node.is_serving() {
-        Some("starting")
+        Some("starting".into())
     } else {
         None
     }
 }
 
 /// Returns what keeps the node from being ready.
-pub(super) fn obstacles(node: &NodeHandle) -> Vec<&'static str> {
-    let mut reasons: Vec<_> = stage(node).into_iter().collect();
+pub(super) fn obstacles(node: &NodeHandle) -> Reasons {
+    let mut reasons: Reasons = stage(node).into_iter().collect();
     if node.bridge().is_some_and(|bridge| !bridge.is_whole()) {
-        reasons.push("the bridge to the other nodes is broken");
+        reasons.push("the bridge to the other nodes is broken".into());
     }
     if node.membership().is_some_and(|reach| !reach.is_there()) {
-        reasons.push("who is where cannot be shared with the other nodes");
+        reasons.push("who is where cannot be shared with the other nodes".into());
     }
     if Process::read().descriptors_left().is_some_and(|left| left < DESCRIPTORS_NEEDED) {
-        reasons.push("file descriptors are running out");
+        reasons.push("file descriptors are running out".into());
     }
-    let (late, _) = judge(&node.behind());
-    reasons.extend(late);
+    reasons.extend(standing_still(&node.behind(), LATE));
     if node.event_queues().iter().any(|usage| usage.taken >= usage.places) {
-        reasons.push("an event queue is full");
+        reasons.push("an event queue is full".into());
     }
     reasons
 }
@@ -150,20 +148,38 @@ mod tests {
         let system = actix_rt::System::new();
         let node = Node::start(NodeConfig::new(Apps::new([]))).handle();
         let _worker = system.block_on(async { node.attach_worker().unwrap() });
-        assert_eq!(node.behind(), [Duration::ZERO]);
         // nothing runs it from here on
-        while node.behind() == [Duration::ZERO] {
-            std::thread::yield_now();
-        }
-        assert_eq!(node.behind().len(), 1);
+        node.beat();
+        assert_eq!(node.behind(), [Duration::ZERO]);
+        node.beat();
+        assert_eq!(node.behind(), [NodeHandle::BEAT]);
     }
 
     #[test]
-    fn an_event_loop_that_stands_still_is_told() {
+    fn a_worker_is_judged_from_its_own_start_on() {
+        let mut config = NodeConfig::new(Apps::new([]));
+        config.workers = 2;
+        let node = Node::start(config).handle();
+        for _ in 0..1000 {
+            node.beat();
+        }
+        assert_eq!(node.behind(), [Duration::ZERO; 2]);
+        let system = actix_rt::System::new();
+        let _worker = system.block_on(async { node.attach_worker().unwrap() });
+        assert_eq!(node.behind(), [Duration::ZERO; 2]);
+        assert_eq!(health(&node).status(), 200);
+    }
+
+    #[test]
+    fn event_loops_that_stand_still_are_named() {
         let behind = |seconds| [Duration::ZERO, Duration::from_secs(seconds)];
-        assert_eq!(judge(&behind(1)), (None, None));
-        assert_eq!(judge(&behind(2)), (Some(IS_LATE), None));
-        assert_eq!(judge(&behind(30)), (Some(IS_LATE), Some(IS_STUCK)));
+        assert_eq!(standing_still(&behind(1), LATE), [""; 0]);
+        assert_eq!(
+            standing_still(&behind(2), LATE),
+            ["the event loop of worker 1 has stood still for 2 seconds"]
+        );
+        assert_eq!(standing_still(&behind(29), STUCK), [""; 0]);
+        assert_eq!(standing_still(&behind(30), STUCK).len(), 1);
     }
 
     #[actix_rt::test]

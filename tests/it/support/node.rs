@@ -36,7 +36,7 @@ pub(crate) fn shared() -> &'static TestNode {
 }
 
 /// Returns what a test node is configured with: any free port, two workers, every application.
-fn configuration() -> ServerConfig {
+pub(crate) fn configuration() -> ServerConfig {
     let mut node = NodeConfig::new(apps::all());
     node.workers = 2;
     node.limits.offline_delay = Duration::from_millis(100);
