@@ -56,8 +56,8 @@ pub(super) fn trouble(tap: &Tap, app: &App, socket: SocketId, frame: &Frame) {
 }
 
 /// Shows a client that was sent away before it had a connection. Its application may not be known.
-pub(super) fn refused(tap: &Tap, code: u16, text: &str) {
-    tap.show(Kind::Error, None, None, || Details {
+pub(super) fn refused(tap: &Tap, app: Option<&App>, code: u16, text: &str) {
+    tap.show(Kind::Error, app.map(|app| &app.id), None, || Details {
         code: Some(code),
         text: Some(text.into()),
         ..Details::default()

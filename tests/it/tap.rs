@@ -8,10 +8,11 @@ use micronotifier_actors::bridge::loopback::Hub;
 use micronotifier_actors::tap::{Details, Kind};
 use serde_json::{Value, json};
 
-use crate::support::apps::{COUNTED, MAIN, TestApp};
+use crate::support::apps::{COUNTED, DISABLED, MAIN, ORIGINS, QUOTA, TLS_ONLY, TestApp};
 use crate::support::http::{Answer, Connection};
+use crate::support::socket::target;
 use crate::support::stream::Stream;
-use crate::support::{Call, TestNode, eventually};
+use crate::support::{Call, Socket, TestNode, eventually};
 
 const TOKEN: &str = "token-of-the-operator";
 
@@ -132,9 +133,57 @@ fn errors_are_seen_without_what_was_signed() {
     assert_eq!(seen, expected);
 
     let nobody = TestApp { key: "nobody", ..MAIN };
-    node.upgrade(&crate::support::socket::target(nobody)).expect_rejection(4001);
+    node.upgrade(&target(nobody)).expect_rejection(4001);
     let seen = onlooker.next();
     assert_eq!((&seen["code"], seen.get("app")), (&json!(4001), None));
+}
+
+#[test]
+fn who_is_refused_is_seen_under_the_application_that_it_wanted() {
+    let node = TestNode::start(with_admin(""));
+    let _filled = [node.connect(QUOTA), node.connect(QUOTA)];
+    for (app, code) in [(DISABLED, 4003), (TLS_ONLY, 4000), (ORIGINS, 4009), (QUOTA, 4004)] {
+        let mut onlooker = Onlooker::new(&node, &format!("app={}", app.id));
+        let foreign = [("Origin", "https://evil.example")];
+        Socket::upgrade(node.stream(), &target(app), &foreign).expect_rejection(code);
+        let seen = onlooker.next();
+        let told = (&seen["type"], &seen["app"], &seen["code"]);
+        assert_eq!(told, (&json!("error"), &json!(app.id), &json!(code)));
+    }
+}
+
+#[test]
+fn what_the_node_tells_of_its_own_accord_is_seen() {
+    let node = TestNode::start(|config| {
+        with_admin("")(config);
+        config.node.limits.events_in_flight = 0;
+    });
+    let mut ann = node.connect(MAIN);
+    let mut onlooker = Onlooker::new(&node, "type=error");
+    ann.subscribe("private-c");
+    ann.whisper("private-c", "client-e", &json!("hi"));
+    let seen = onlooker.next();
+    assert_eq!(seen["text"], "Client event rejected: the node is busy", "{seen}");
+    assert!(seen["socket"].is_string(), "{seen}");
+    ann.expect_event("pusher:error");
+
+    let body = r#"{"name":"e","channel":"c","data":"x"}"#;
+    let length = body.len();
+    let address = node.admin.expect("an admin listener");
+    let request = format!(
+        "POST /events?app={} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}",
+        MAIN.id
+    );
+    let answer = Connection::new(Stream::connect(address)).ask(request.as_bytes());
+    let seen = onlooker.next();
+    assert_eq!((&seen["app"], &seen["code"]), (&json!(MAIN.id), &json!(answer.status)));
+    assert!(answer.status >= 400, "{}", answer.status);
+
+    ann.sign_in("ann");
+    node.api(MAIN).post("/users/ann/terminate_connections", &json!({}));
+    let seen = onlooker.next();
+    assert_eq!((&seen["code"], &seen["channel"]), (&json!(4009), &json!("#server-to-user-ann")));
+    assert_eq!(seen["text"], "You got disconnected by the app.");
 }
 
 #[test]

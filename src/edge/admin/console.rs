@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::edge::api::events::{Form, carry_out, trigger_bytes};
 use crate::edge::body::RequestBody;
 use crate::edge::query::{Plus, Query};
-use crate::edge::{ApiError, EdgeState};
+use crate::edge::{ApiError, EdgeState, sighting};
 
 /// Channels and members that are told at once.
 const TOLD: usize = 200;
@@ -78,7 +78,7 @@ pub(super) async fn members(edge: &EdgeState, request: &HttpRequest) -> Result<B
 }
 
 /// Sends an event: the body is that of a trigger (protocol section 6.4), and so are the bounds and the answer.
-/// The operator stands in for the application's signature.
+/// The operator stands in for the application's signature. Onlookers see why one was not sent.
 pub(super) async fn publish(
     edge: &EdgeState,
     request: &HttpRequest,
@@ -87,16 +87,30 @@ pub(super) async fn publish(
     // what a page of another site may send without asking first is never of this type
     let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|given| {
         let given = given.to_str().unwrap_or_default();
-        given.split(';').next().is_some_and(|kind| kind.trim() == "application/json")
+        let kind = given.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json")
     });
     if !is_json {
         return Err(ApiError::invalid("The Content-Type must be application/json"));
     }
+    let limit = trigger_bytes(app).min(edge.body_bytes);
+) -> Result<Bytes, ApiError> {
     let query = query(request)?;
     let app = app(edge, &query)?;
-    let limit = trigger_bytes(&app).min(edge.body_bytes);
+    let outcome = send(edge, &app, request, body).await;
+    if let Err(error) = &outcome {
+        sighting::api_error(edge.node.tap(), Some(&app), error);
+    }
+    outcome
+}
+
+async fn send(
+    edge: &EdgeState,
+    app: &Arc<App>,
+    request: &HttpRequest,
+    body: &mut RequestBody,
     let body = body.read(request.headers(), limit, edge.body_wait).await?;
-    carry_out(edge, &app, &body, Form::Single, None).await
+    carry_out(edge, app, &body, Form::Single, None).await
 }
 
 fn query(request: &HttpRequest) -> Result<Query<'_>, ApiError> {
