@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use micronotifier::config::{AdminConfig, ServerConfig};
 use micronotifier_actors::bridge::loopback::Hub;
@@ -247,6 +248,44 @@ fn who_does_not_read_misses_something_and_is_told_exactly_how_much() {
         }
     }
     assert_eq!((seen + missed, missed), (SHOWN, tap.dropped()));
+}
+
+/// Starts a node that waits a moment for everything: about a second in all for a connection without progress.
+fn hurried() -> TestNode {
+    const MOMENT: Duration = Duration::from_millis(250);
+    TestNode::start(|config| {
+        with_admin("")(config);
+        config.http.request_head = MOMENT;
+        config.http.request_body = MOMENT;
+        config.http.keep_alive = MOMENT;
+        config.node.limits.ask = MOMENT;
+    })
+}
+
+#[test]
+fn a_quiet_tap_outlives_what_an_idle_connection_may_last() {
+    let node = hurried();
+    let mut onlooker = Onlooker::new(&node, "type=error");
+    let mut signs = 0;
+    while signs < 8 {
+        signs += usize::from(onlooker.line() == ": still there");
+    }
+    assert_eq!(node.handle().tap().watching(), 1);
+}
+
+#[test]
+fn who_never_reads_is_hung_up_on() {
+    let node = hurried();
+    let _onlooker = Onlooker::new(&node, "type=error");
+    let tap = node.handle().tap();
+    let long: Box<str> = "x".repeat(10_000).into();
+    eventually("the end of who never reads", || {
+        tap.show(Kind::Error, None, None, || Details {
+            text: Some(long.clone()),
+            ..Details::default()
+        });
+        tap.watching() == 0
+    });
 }
 
 #[test]
