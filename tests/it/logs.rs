@@ -108,11 +108,15 @@ fn a_connection_is_told_at_debug_and_the_life_of_the_node_at_info() {
         let mut node = Talkative::start(level, Stdio::piped());
         node.program.read_log();
         Socket::establish(node.program.stream(), APP).close();
+        let bare = b"GET /app/key HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        Connection::new(node.program.stream()).ask(bare);
+        let mut staying = Socket::establish(node.program.stream(), APP);
         Socket::upgrade(node.program.stream(), "/app/nosuch?protocol=7", &[])
             .expect_error(Some(4001));
         let answer = Call::get(APP, "/channels");
         Connection::new(node.program.stream()).ask(&answer.bytes());
         node.program.terminate();
+        staying.expect_close(1001);
         let (_, log) = node.program.wait();
         log.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
     };
@@ -126,6 +130,10 @@ fn a_connection_is_told_at_debug_and_the_life_of_the_node_at_info() {
     assert_eq!(connected["address"], "127.0.0.1");
     let left = told(&debug, "the client closes").expect("a line");
     assert_eq!(left["code"], 1000);
+    // the answer to a Close of the node's is none of the client's own
+    assert_eq!(debug.iter().filter(|line| line["message"] == "the client closes").count(), 1);
+    assert_eq!(told(&debug, "closing a connection").expect("a line")["code"], 1001);
+    assert!(told(&debug, "no handshake").expect("a line")["cause"].is_string());
     let disconnected = told(&debug, "disconnected").expect("a line");
     assert_eq!(disconnected["socket"], connected["socket"]);
     assert_eq!(told(&debug, "refused after the upgrade").expect("a line")["code"], 4001);
