@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Lines that may wait for the writer.
 pub const QUEUE_LINES: usize = 16_384;
@@ -12,7 +13,23 @@ pub const QUEUE_LINES: usize = 16_384;
 /// Bytes that may wait for it: no matter how long the lines are.
 pub const QUEUE_BYTES: usize = 16 << 20;
 
+/// Target of what the queue itself logs.
+pub(super) const TARGET: &str = module_path!();
+
+/// Lines that may wait beyond [`QUEUE_LINES`] where they are vital: why the process ends is among the last of them.
+const VITAL_LINES: usize = 256;
+/// Bytes that may wait beyond [`QUEUE_BYTES`] for these.
+const VITAL_BYTES: usize = 1 << 20;
+/// Time between two notices of what was dropped while lines wait.
+const NOTICE: Duration = Duration::from_secs(1);
+/// Time between two attempts at a full queue.
+const RETRY: Duration = Duration::from_millis(2);
+/// First and longest time between two attempts at a pipe that does not block.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+
 static DROPPED: AtomicU64 = AtomicU64::new(0);
+/// How many of them were spoken of.
+static TOLD: AtomicU64 = AtomicU64::new(0);
 
 /// Returns how many lines were dropped since the start because the writer could not keep up, or could not write.
 pub fn log_lines_dropped() -> u64 {
@@ -27,29 +44,74 @@ enum Order {
     Settle(SyncSender<()>),
 }
 
+/// What waits, in the writer's hands included.
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    /// Takes a line in, if there is room.
+    fn join(&self, length: usize, most_lines: usize, most_bytes: usize) -> bool {
+        let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
+        let bytes = self.bytes.fetch_add(length, Ordering::Relaxed) + length;
+        let has_room = lines <= most_lines && bytes <= most_bytes;
+        if !has_room {
+            self.leave(length);
+        }
+        has_room
+    }
+
+    fn leave(&self, length: usize) {
+        self.lines.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
 /// The way to the writer's thread. Never blocks but in [`LineQueue::settle`]. The thread ends with the last of them.
 #[derive(Debug, Clone)]
 pub(super) struct LineQueue {
     orders: SyncSender<Order>,
-    /// Bytes that wait.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+    most_lines: usize,
+    most_bytes: usize,
 }
 
 impl LineQueue {
     /// Starts the thread.
     pub(super) fn start(out: impl Write + Send + 'static, capacity: usize) -> io::Result<Self> {
-        let (orders, taken) = sync_channel(capacity);
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let (orders, taken) = sync_channel(capacity + VITAL_LINES);
+        let waiting = Arc::new(Waiting::default());
         let writer = Writer { out, taken, waiting: Arc::clone(&waiting), is_torn: false };
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { orders, waiting })
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { orders, waiting, most_lines: capacity, most_bytes: QUEUE_BYTES })
     }
 
-    /// Waits until what was logged so far is written, but not for long; tells whether it is. A writer that is stuck, or
-    /// so late that there is no place in its queue, is not waited for.
+    /// Returns the same queue for lines that may take the last places.
+    pub(super) fn vital(&self) -> Self {
+        Self {
+            most_lines: self.most_lines + VITAL_LINES,
+            most_bytes: self.most_bytes + VITAL_BYTES,
+            ..self.clone()
+        }
+    }
+
+    /// Waits until what was logged so far is written, and told how much of it is missing, but not for long; tells whether
+    /// it is.
     pub(super) fn settle(&self, most: Duration) -> bool {
+        let end = Instant::now() + most;
+        tell_dropped();
         let (done, settled) = sync_channel(1);
-        self.orders.try_send(Order::Settle(done)).is_ok() && settled.recv_timeout(most).is_ok()
+        let mut order = Order::Settle(done);
+        while let Err(error) = self.orders.try_send(order) {
+            match error {
+                TrySendError::Full(refused) if Instant::now() < end => order = refused,
+                _ => return false,
+            }
+            thread::sleep(RETRY);
+        }
+        settled.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok()
     }
 }
 
@@ -57,12 +119,15 @@ impl Write for LineQueue {
     /// Takes one whole line: `env_logger` writes a record in one call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let length = line.len();
-        let has_room = self.waiting.fetch_add(length, Ordering::Relaxed) + length <= QUEUE_BYTES;
-        if !has_room || self.orders.try_send(Order::Write(line.to_vec())).is_err() {
-            self.waiting.fetch_sub(length, Ordering::Relaxed);
+        let mut is_taken = self.waiting.join(length, self.most_lines, self.most_bytes);
+        if is_taken && self.orders.try_send(Order::Write(line.to_vec())).is_err() {
+            self.waiting.leave(length);
+            is_taken = false;
+        }
+        if !is_taken {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(line.len())
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -74,8 +139,7 @@ impl Write for LineQueue {
 struct Writer<W> {
     out: W,
     taken: Receiver<Order>,
-    /// Bytes that wait.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     /// The last line was written in part, as on a disk that is full: the next one begins with a line end.
     is_torn: bool,
 }
@@ -83,14 +147,14 @@ struct Writer<W> {
 impl<W: Write> Writer<W> {
     /// Writes until nobody can log any more.
     fn run(mut self) {
-        let mut told = log_lines_dropped();
+        let mut told_at = Instant::now();
         let mut is_written = true;
         loop {
             let order = match self.taken.try_recv() {
                 Err(TryRecvError::Empty) => {
                     // only where a line could be written: that of this one may be dropped in its turn
                     if is_written {
-                        tell_dropped(&mut told);
+                        tell_dropped();
                     }
                     self.taken.recv().ok()
                 }
@@ -99,7 +163,12 @@ impl<W: Write> Writer<W> {
             match order {
                 Some(Order::Write(line)) => {
                     is_written = self.write(&line);
-                    self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                    self.waiting.leave(line.len());
+                    // a reader that is too slow all the time never sees the queue empty
+                    if is_written && is_untold() && told_at.elapsed() >= NOTICE {
+                        tell_dropped();
+                        told_at = Instant::now();
+                    }
                 }
                 // who gave up waiting is not there any more
                 Some(Order::Settle(done)) => done.send(()).unwrap_or_default(),
@@ -118,11 +187,21 @@ impl<W: Write> Writer<W> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> bool {
+        let (first_pause, longest_pause) = PAUSES;
+        let mut pause = first_pause;
         let mut rest = bytes;
         while !rest.is_empty() {
             match self.out.write(rest) {
+                Ok(count) if count > 0 => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    pause = first_pause;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(count) if count > 0 => rest = rest.get(count..).unwrap_or_default(),
+                // whoever shares standard error made it so
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    thread::sleep(pause);
+                    pause = longest_pause.min(pause * 2);
+                }
                 _ => {
                     self.is_torn |= rest.len() < bytes.len();
                     return false;
@@ -134,12 +213,16 @@ impl<W: Write> Writer<W> {
     }
 }
 
+fn is_untold() -> bool {
+    log_lines_dropped() > TOLD.load(Ordering::Relaxed)
+}
+
 /// Logs how many lines are missing since the last time.
-fn tell_dropped(told: &mut u64) {
+fn tell_dropped() {
     let dropped = log_lines_dropped();
-    if dropped > *told {
-        log::warn!(lines = dropped - *told; "lines of the log were dropped before this one: it was not taken in time");
-        *told = dropped;
+    let told = TOLD.fetch_max(dropped, Ordering::Relaxed);
+    if dropped > told {
+        log::warn!(lines = dropped - told; "lines of the log were dropped before this one: it was not taken in time");
     }
 }
 
@@ -164,6 +247,8 @@ pub(super) mod tests {
     #[derive(Default)]
     struct Held {
         stuck: bool,
+        /// Answers still that it would block, instead of blocking.
+        busy: usize,
         /// Bytes that there is still room for.
         room: Option<usize>,
         bytes: Vec<u8>,
@@ -198,6 +283,10 @@ pub(super) mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let held = self.0.held.lock().unwrap();
             let mut held = self.0.moved.wait_while(held, |held| held.stuck).unwrap();
+            if let Some(busy) = held.busy.checked_sub(1) {
+                held.busy = busy;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             let taken = held.room.unwrap_or(usize::MAX).min(bytes.len());
             if taken == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
@@ -224,11 +313,47 @@ pub(super) mod tests {
             writeln!(queue, "{line}").unwrap();
         }
         let dropped = log_lines_dropped() - before;
-        // At most 8 wait, and one is in the writer's hands.
-        assert!(dropped >= 91, "{dropped}");
+        // At most 8 wait, in the writer's hands included.
+        assert!(dropped >= 92, "{dropped}");
         assert!(!queue.settle(Duration::from_millis(1)));
         pipe.stick(false);
         pipe.wait_for("0\n");
+    }
+
+    #[test]
+    fn errors_have_places_of_their_own_and_a_full_queue_is_waited_for() {
+        let pipe = Pipe::default();
+        pipe.stick(true);
+        let mut queue = LineQueue::start(pipe.clone(), 8).unwrap();
+        let mut vital = queue.vital();
+        for line in 0..100 {
+            queue.write_all(format!("{line}\n").as_bytes()).unwrap();
+        }
+        for line in 0..VITAL_LINES {
+            vital.write_all(format!("error {line}\n").as_bytes()).unwrap();
+        }
+        // one place more is there, for the writer has taken a line
+        while queue.orders.try_send(Order::Write(b"filler\n".to_vec())).is_ok() {
+            queue.waiting.lines.fetch_add(1, Ordering::Relaxed);
+            queue.waiting.bytes.fetch_add(7, Ordering::Relaxed);
+        }
+        let settled = thread::spawn(move || queue.settle(Duration::from_secs(10)));
+        pipe.stick(false);
+        assert!(settled.join().unwrap());
+        let text = pipe.text();
+        let last = format!("error {}\n", VITAL_LINES - 1);
+        assert!(text.starts_with("0\n1\n") && text.contains(&last), "{text}");
+        assert!(!text.contains("\n8\n"), "{text}");
+    }
+
+    #[test]
+    fn a_pipe_that_would_block_is_asked_again() {
+        let pipe = Pipe::default();
+        pipe.0.held.lock().unwrap().busy = 5;
+        let mut queue = LineQueue::start(pipe.clone(), 8).unwrap();
+        writeln!(queue, "kept").unwrap();
+        assert!(queue.settle(Duration::from_secs(10)));
+        assert_eq!(pipe.text(), "kept\n");
     }
 
     #[test]

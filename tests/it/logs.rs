@@ -1,9 +1,12 @@
 //! The log under a reader that does not read and on a disk that is full: nobody waits for it. And what it tells of a connection.
 
 use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::panic::catch_unwind;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use log::LevelFilter;
 use micronotifier::config::LogConfig;
 use serde_json::{Value, json};
 
@@ -105,11 +108,15 @@ fn a_connection_is_told_at_debug_and_the_life_of_the_node_at_info() {
         let mut node = Talkative::start(level, Stdio::piped());
         node.program.read_log();
         Socket::establish(node.program.stream(), APP).close();
+        let bare = b"GET /app/key HTTP/1.1\r\nHost: node\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        Connection::new(node.program.stream()).ask(bare);
+        let mut staying = Socket::establish(node.program.stream(), APP);
         Socket::upgrade(node.program.stream(), "/app/nosuch?protocol=7", &[])
             .expect_error(Some(4001));
         let answer = Call::get(APP, "/channels");
         Connection::new(node.program.stream()).ask(&answer.bytes());
         node.program.terminate();
+        staying.expect_close(1001);
         let (_, log) = node.program.wait();
         log.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
     };
@@ -123,6 +130,10 @@ fn a_connection_is_told_at_debug_and_the_life_of_the_node_at_info() {
     assert_eq!(connected["address"], "127.0.0.1");
     let left = told(&debug, "the client closes").expect("a line");
     assert_eq!(left["code"], 1000);
+    // the answer to a Close of the node's is none of the client's own
+    assert_eq!(debug.iter().filter(|line| line["message"] == "the client closes").count(), 1);
+    assert_eq!(told(&debug, "closing a connection").expect("a line")["code"], 1001);
+    assert!(told(&debug, "no handshake").expect("a line")["cause"].is_string());
     let disconnected = told(&debug, "disconnected").expect("a line");
     assert_eq!(disconnected["socket"], connected["socket"]);
     assert_eq!(told(&debug, "refused after the upgrade").expect("a line")["code"], 4001);
@@ -132,15 +143,20 @@ fn a_connection_is_told_at_debug_and_the_life_of_the_node_at_info() {
     assert_eq!((messages[0], *messages.last().unwrap()), ("starting", "stopped"), "{messages:?}");
 }
 
-#[test]
-fn a_panic_does_not_wait_for_a_reader_either() {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "logs::panics_where_nobody_reads", "--ignored", "--nocapture"])
+/// Runs one of the tests below that are processes of their own, its log through a pipe.
+fn alone(test: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("logs::{test}"), "--ignored", "--nocapture"])
         .env_remove("RUST_LOG")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+#[test]
+fn a_panic_does_not_wait_for_a_reader_either() {
+    let mut child = alone("panics_where_nobody_reads");
     let mut status = None;
     eventually("the process that panics ends", || {
         status = child.try_wait().unwrap();
@@ -165,4 +181,71 @@ fn panics_where_nobody_reads() {
     }
     panic();
     panic();
+}
+
+/// A pipe that is read steadily, a kibibyte each millisecond: some twelve lines.
+struct Unhurried(ChildStderr);
+
+impl Read for Unhurried {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(1));
+        let most = buffer.len().min(1024);
+        self.0.read(&mut buffer[..most])
+    }
+}
+
+#[test]
+fn a_reader_that_is_always_too_slow_hears_what_it_misses() {
+    let mut child = alone("logs_without_end");
+    let mut lines = BufReader::new(Unhurried(child.stderr.take().unwrap())).lines();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let is_told = lines.by_ref().map_while(Result::ok).take_while(|_| Instant::now() < deadline);
+    let told = is_told.filter(|line| line.contains("were dropped before this one")).take(2).count();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(told, 2);
+}
+
+#[test]
+#[ignore = "a process of its own, started by the test above"]
+fn logs_without_end() {
+    let _logging = micronotifier::logging::start(LogConfig::default()).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    log::info!("there is always one more");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_panic_that_ends_the_process_is_told_at_every_level() {
+    let output = alone("panics_twice_at_once").wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let log = String::from_utf8(output.stderr).unwrap();
+    for panic in ["panicked: on purpose", "panicked: on the way out"] {
+        assert!(log.contains(panic), "{log}");
+    }
+    assert!(!log.contains("not to be seen"), "{log}");
+}
+
+#[test]
+#[ignore = "a process of its own, started by the test above"]
+fn panics_twice_at_once() {
+    struct Panicking;
+
+    impl Drop for Panicking {
+        fn drop(&mut self) {
+            panic!("on the way out");
+        }
+    }
+
+    let config = LogConfig { level: LevelFilter::Off, ..LogConfig::default() };
+    let _logging = micronotifier::logging::start(config).unwrap();
+    log::error!("not to be seen");
+    let _panicking = Panicking;
+    panic!("on purpose");
 }

@@ -224,14 +224,18 @@ impl Desk {
             return;
         };
         self.send(&outbox, error);
-        self.end(&outbox, close);
-        self.mark_dirty(&outbox);
+        self.send_off(&outbox, close);
     }
 
     fn dismiss_all(&self, close: &Close) {
         for (_, Seated { outbox, .. }) in &*self.outboxes.borrow() {
-            self.end(outbox, close);
-            self.mark_dirty(outbox);
+            self.send_off(outbox, close);
         }
+    }
+
+    fn send_off(&self, outbox: &Rc<Outbox>, close: &Close) {
+        log::debug!(socket:% = outbox.socket(), code = close.code, reason = close.reason; "closing a connection");
+        self.end(outbox, close);
+        self.mark_dirty(outbox);
     }
 }

@@ -20,6 +20,8 @@ use super::stream::Stream;
 
 /// Bytes read from a socket at once. One buffer serves all sockets of a thread.
 const SCRATCH: usize = 16 * 1024;
+/// What stands for the code of a Close that has none (RFC 6455, section 7.1.5).
+const NO_CODE: u16 = 1005;
 /// Reads of one socket before others have their turn.
 const READS_PER_TURN: usize = 4;
 
@@ -159,8 +161,13 @@ impl<S: Stream> WsSession<S> {
     fn take_message(&mut self, message: Incoming<'_>) {
         if let Incoming::Close(close) = message {
             self.peer_closed = true;
-            let (code, reason) = (close.map_or(1000, |close| close.code), "");
-            log::debug!(socket:% = self.outbox.socket(), code; "the client closes");
+            let told = close.map(|close| close.code);
+            let (code, reason) = (told.unwrap_or(1000), "");
+            // otherwise it answers ours
+            if self.outbox.ending() == Ending::Open {
+                let code = told.unwrap_or(NO_CODE);
+                log::debug!(socket:% = self.outbox.socket(), code; "the client closes");
+            }
             return self.worker.desk().end(&self.outbox, &Close { code, reason });
         }
         if self.outbox.ending() != Ending::Open {

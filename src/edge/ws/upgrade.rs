@@ -75,11 +75,15 @@ impl Upgrades {
                 return;
             }
         }
+        let client = Client::of(head, S::SECURE, &self.edge.edge.trusted_proxies);
         let handshake = match handshake::accept(head) {
             Ok(handshake) => handshake,
-            Err(error) => return say(&stream, &[error.answer()]).await,
+            Err(error) => {
+                let cause = error.to_string();
+                log::debug!(address = shown(&client).as_str(), cause = cause.as_str(); "no handshake");
+                return say(&stream, &[error.answer()]).await;
+            }
         };
-        let client = Client::of(head, S::SECURE, &self.edge.edge.trusted_proxies);
         let admitted = match self.admit(&client) {
             Ok(admitted) => admitted,
             Err(refused) => {
