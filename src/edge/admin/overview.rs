@@ -7,6 +7,7 @@ use micronotifier_actors::membership::reach::Reach;
 use micronotifier_actors::{NodeHandle, Usage};
 use serde::Serialize;
 
+use super::readiness::Reasons;
 use super::{figures, readiness};
 use crate::edge::EdgeState;
 
@@ -47,7 +48,7 @@ struct NodeBody<'n> {
     version: &'static str,
     uptime_seconds: u64,
     ready: bool,
-    reasons: Vec<&'static str>,
+    reasons: Reasons,
     development: bool,
     path_prefix: &'n str,
     sockets: Vec<String>,

@@ -16,7 +16,7 @@ const LATE: Duration = Duration::from_secs(2);
 /// How long one may stand still before it is taken for dead: whoever watches the process starts it again.
 const STUCK: Duration = Duration::from_secs(30);
 
-type Reasons = Vec<Cow<'static, str>>;
+pub(super) type Reasons = Vec<Cow<'static, str>>;
 
 #[derive(Serialize)]
 struct State {
