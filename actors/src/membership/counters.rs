@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::mailbox::{Mail, names};
-use crate::metrics::{Counter, Gauge};
+use crate::metrics::{Counter, Gauge, Living};
 
 /// See the module.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub struct Counters {
     pub reaped: Counter,
     /// Users that were gone with a dead node.
     pub users_expired: Counter,
+    /// The keepers that live, one for each partition.
+    pub living_keepers: Living,
+    /// The routers that live: one where there are several partitions.
+    pub living_routers: Living,
     /// Commands and tasks of keepers that panicked.
     pub keeper_panics: Counter,
     /// Those of the router.
@@ -47,6 +51,8 @@ impl Counters {
             declared_dead: Counter::default(),
             reaped: Counter::default(),
             users_expired: Counter::default(),
+            living_keepers: Living::default(),
+            living_routers: Living::default(),
             keeper_panics: Counter::default(),
             router_panics: Counter::default(),
             reaper_panics: Counter::default(),
@@ -64,6 +70,11 @@ impl Counters {
             let now = self.clock.now().elapsed().as_millis();
             renewed_at.set(usize::try_from(now).unwrap_or(usize::MAX));
         }
+    }
+
+    /// Tells whether there is a router before the keepers.
+    pub fn has_router(&self) -> bool {
+        self.renewed_at.len() > 1
     }
 
     /// Tells whether the lease has run out: then the other nodes take this one for dead.

@@ -21,6 +21,7 @@ use crate::membership::{
     Count, CountChannel, Enter, Leave, ListMembers, ListOccupied, MembershipError, MembershipEvent,
     MembershipSink, ReportConnections, Vacate,
 };
+use crate::metrics::Alive;
 use crate::protocol::ChannelKey;
 use crate::redis::{ByPartition, Partition};
 
@@ -33,6 +34,7 @@ pub(super) struct Router {
     /// The most channels in the answer to [`ListOccupied`].
     listed: usize,
     counters: Arc<Counters>,
+    _alive: Alive,
 }
 
 impl Router {
@@ -41,7 +43,7 @@ impl Router {
         listed: usize,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { keepers, listed, counters }
+        Self { keepers, listed, _alive: counters.living_routers.enter(), counters }
     }
 
     /// Takes a message, and counts it. A panic costs what was asked.

@@ -26,6 +26,7 @@ use crate::lifeline::contain_task;
 use crate::mailbox::names::KEEPER;
 use crate::mailbox::{Letter, Named};
 use crate::membership::{Count, Enter, Leave, MembershipEvent, Outcome, ReportConnections, Vacate};
+use crate::metrics::Alive;
 use crate::protocol::AppId;
 
 /// Who it is in the log.
@@ -74,6 +75,7 @@ pub(super) struct Keeper {
     connections: HashMap<AppId, u64>,
     failures: u32,
     reachable: bool,
+    _alive: Alive,
 }
 
 /// What Redis knows of the incarnation.
@@ -94,6 +96,7 @@ impl Keeper {
         Self {
             incarnation: new_incarnation(&task.options.node),
             last: None,
+            _alive: task.counters.living_keepers.enter(),
             task,
             clock: Clock::start(),
             ledger: Ledger::default(),
