@@ -81,9 +81,8 @@ pub struct Metrics {
     pub ended: EndedActors,
     /// What panicked and was contained, by kind.
     pub panics: Panics,
-    /// How late the event loops of the workers were, looked at four times a second in each: what a socket
-    /// waits for its turn.
-    pub loop_lag: Delays,
+    /// How late the event loop was, looked at four times a second, by worker: what a socket waits for its turn.
+    pub loop_lag: Vec<Delays>,
     /// How often the clock has moved on that event loops are judged by
     /// ([`NodeHandle::beat`](crate::NodeHandle::beat)).
     pub beats: Counter,
@@ -294,7 +293,7 @@ impl Metrics {
             actors: LiveActors::default(),
             ended: EndedActors::default(),
             panics: Panics::default(),
-            loop_lag: Delays::new(LAG_BOUNDS),
+            loop_lag: (0..workers).map(|_| Delays::new(LAG_BOUNDS)).collect(),
             beats: Counter::default(),
             tables: (0..workers).map(|_| Tables::default()).collect(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),

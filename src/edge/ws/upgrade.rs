@@ -87,6 +87,7 @@ impl Upgrades {
         let admitted = match self.admit(&client) {
             Ok(admitted) => admitted,
             Err(refused) => {
+                self.edge.refusals.count_unadmitted(refused);
                 let text = refused.to_string();
                 log::debug!(address = shown(&client).as_str(), cause = text.as_str(); "refused before the upgrade");
                 sighting::refused(self.worker.tap(), None, 503, &text);
@@ -113,6 +114,7 @@ impl Upgrades {
                 WsSession::start_on(stream, socket, accepted);
             }
             Err(refusal) => {
+                self.edge.refusals.count_told(refusal.code);
                 let code = refusal.code.number();
                 log::debug!(address = shown(&client).as_str(), code; "refused after the upgrade");
                 let app = refusal.app.as_deref();
@@ -126,7 +128,7 @@ impl Upgrades {
 
     fn admit(&self, client: &Client) -> Result<Admitted, NotAdmitted> {
         if !self.worker.is_serving() {
-            return Err(NotAdmitted::Full);
+            return Err(NotAdmitted::NotServing);
         }
         self.admission.admit(client.address)
     }
