@@ -137,8 +137,8 @@ fn a_port_that_is_taken_is_found_before_the_node_starts() {
         config.listen = Listen::Tcp { host: "127.0.0.1".to_owned(), port };
     };
     let operator = |config: &mut ServerConfig| {
-        let (host, token) = ("127.0.0.1".to_owned(), String::new());
-        config.admin = Some(AdminConfig { host, port, token });
+        let host = "127.0.0.1".to_owned();
+        config.admin = Some(AdminConfig { host, port, token: String::new() });
     };
     for adjust in [&public as &dyn Fn(&mut ServerConfig), &operator] {
         let mut config = configuration();
