@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -20,10 +21,13 @@ use super::report::Finding;
 
 /// How long connection and handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A certificate that ends sooner should have been renewed: what renews by itself does so a month before.
+/// A certificate that ends sooner should have been renewed: what renews by itself does so a month before. One that lives
+/// for days only has a third of its life.
 const SOON: Duration = Duration::from_hours(14 * 24);
 /// Later than any certificate ends but those that say they never do: the end of the year 9998.
 const FAR: u64 = 253_370_764_799;
+/// Names of a certificate that are shown.
+const MOST_NAMES: usize = 5;
 const DAY: u64 = 24 * 60 * 60;
 
 type Chain = [CertificateDer<'static>];
@@ -69,15 +73,30 @@ impl ServerCertVerifier for Onlooker {
     }
 }
 
-/// Shakes hands with a server and judges what it shows.
+/// Whom to believe.
+struct Roots {
+    /// The authorities that `--ca` names, or the public ones.
+    asked: Arc<RootCertStore>,
+    public: Arc<RootCertStore>,
+}
+
+/// Shakes hands with a server at each of its addresses, judges what it shows there, and returns the address to go on with.
 pub(super) async fn examine(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     host: &str,
     roots: Arc<RootCertStore>,
-) -> Finding<()> {
+) -> Finding<SocketAddr> {
     let Ok(name) = ServerName::try_from(host.to_owned()) else {
         return Finding::stop(format!("no certificate can be for {host}: it is not a host name"));
     };
+    let public = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let roots = Roots { asked: roots, public: Arc::new(public) };
+    let each =
+        addresses.iter().map(async |address| (*address, look(*address, &name, &roots).await));
+    Finding::of_each(&join_all(each).await)
+}
+
+async fn look(address: SocketAddr, name: &ServerName<'static>, roots: &Roots) -> Finding<()> {
     let (version, chain) = match timeout(HANDSHAKE, shake(address, name.clone())).await {
         Ok(Ok(seen)) => seen,
         Ok(Err(problem)) => return Finding::stop(problem),
@@ -89,10 +108,14 @@ pub(super) async fn examine(
         }
     };
     let now = UnixTime::now();
-    match judge(&chain, &name, &roots, now) {
+    match judge(&chain, name, roots, now) {
         Err(problem) => Finding::stop(problem),
         Ok(Valid { until, soon: None }) => Finding::well(
-            format!("{version}; the certificate is for {host}, good {}", shown(until, now)),
+            format!(
+                "{version}; the certificate is for {}, good {}",
+                name.to_str(),
+                shown(until, now)
+            ),
             (),
         ),
         Ok(Valid { soon: Some(end), .. }) => Finding::flaw(
@@ -117,7 +140,9 @@ async fn shake(
         .with_custom_certificate_verifier(Arc::new(Onlooker(provider)))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let tcp = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
+    let tcp = TcpStream::connect(address)
+        .await
+        .map_err(|error| format!("a second connection fails: {error}"))?;
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, tcp)
         .await
@@ -163,7 +188,7 @@ fn broken(error: &std::io::Error) -> String {
 struct Valid {
     /// When the server's own certificate ends; `None` = never.
     until: Option<u64>,
-    /// When the chain ends, if that is [`SOON`].
+    /// When the chain ends, if that is soon.
     soon: Option<u64>,
 }
 
@@ -171,25 +196,30 @@ struct Valid {
 fn judge(
     chain: &Chain,
     name: &ServerName<'_>,
-    roots: &Arc<RootCertStore>,
+    roots: &Roots,
     now: UnixTime,
 ) -> Result<Valid, String> {
-    if let Err(error) = verify(chain, name, roots, now) {
-        return Err(remedy(&error, chain, name, now));
+    if let Err(error) = verify(chain, name, &roots.asked, now) {
+        return Err(remedy(&error, chain, name, roots, now));
     }
-    let end_after = |moment: u64| {
+    let problem_at = |moment: u64| {
         let moment = UnixTime::since_unix_epoch(Duration::from_secs(moment));
-        match verify(chain, name, roots, moment) {
-            Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
-                not_after, ..
-            })) => Some(not_after.as_secs()),
+        match verify(chain, name, &roots.asked, moment) {
+            Err(Error::InvalidCertificate(problem)) => Some(problem),
             _ => None,
         }
     };
-    Ok(Valid {
-        until: end_after(FAR),
-        soon: end_after(now.as_secs().saturating_add(SOON.as_secs())),
-    })
+    let end_after = |moment: u64| match problem_at(moment) {
+        Some(CertificateError::ExpiredContext { not_after, .. }) => Some(not_after.as_secs()),
+        _ => None,
+    };
+    let begin = match problem_at(0) {
+        Some(CertificateError::NotValidYetContext { not_before, .. }) => not_before.as_secs(),
+        _ => 0,
+    };
+    let until = end_after(FAR);
+    let third = until.map_or(u64::MAX, |end| end.saturating_sub(begin) / 3);
+    Ok(Valid { until, soon: end_after(now.as_secs().saturating_add(third.min(SOON.as_secs()))) })
 }
 
 fn verify(
@@ -208,11 +238,17 @@ fn verify(
     verifier.verify_server_cert(leaf, others, name, &[], moment).map(|_| ())
 }
 
-fn remedy(error: &Error, chain: &Chain, name: &ServerName<'_>, now: UnixTime) -> String {
+fn remedy(
+    error: &Error,
+    chain: &Chain,
+    name: &ServerName<'_>,
+    roots: &Roots,
+    now: UnixTime,
+) -> String {
     let Error::InvalidCertificate(problem) = error else {
         return format!("the certificate cannot be judged: {error}");
     };
-    let name = name.to_str();
+    let host = name.to_str();
     match problem {
         CertificateError::ExpiredContext { not_after, .. } => format!(
             "the certificate, or one it hangs on, ended on {}: renew it, and reload the server that shows it",
@@ -223,15 +259,18 @@ fn remedy(error: &Error, chain: &Chain, name: &ServerName<'_>, now: UnixTime) ->
             date(not_before.as_secs())
         ),
         CertificateError::NotValidForNameContext { presented, .. } => format!(
-            "the certificate is for {}, not for {name}: use that name, or get a certificate for {name} too",
+            "the certificate is for {}, not for {host}: use that name, or get a certificate for {host} too",
             presented_names(presented)
         ),
-        CertificateError::UnknownIssuer if is_complete(chain, now) => format!(
-            "nobody known issued the certificate, it is of your own making: give its authority with --ca FILE to go on here; browsers and apps need one of a public authority for {name}"
-        ),
-        CertificateError::UnknownIssuer => {
-            "the chain does not lead to a known authority: the server shows its certificate without the intermediate ones (give it the whole chain: fullchain.pem, not cert.pem), or --ca is another authority's".to_owned()
+        CertificateError::UnknownIssuer if verify(chain, name, &roots.public, now).is_ok() => {
+            "a public authority issued the certificate, and --ca names another: leave --ca out".to_owned()
         }
+        CertificateError::UnknownIssuer if is_its_own_issuer(chain, now) => format!(
+            "nobody known issued the certificate, it is of your own making: give it with --ca FILE to go on here; browsers and apps need one of a public authority for {host}"
+        ),
+        CertificateError::UnknownIssuer => format!(
+            "the chain does not lead to an authority that is believed here: either the server shows its certificate without all the intermediate ones (give it the whole chain: fullchain.pem, not cert.pem), or its authority is one of your own (give that with --ca FILE to go on here; browsers and apps need a public one for {host}), or --ca names another"
+        ),
         CertificateError::Other(cause) if cause.to_string().contains("CaUsedAsEndEntity") => {
             "the certificate is of your own making and an authority's, which many clients do not take from a server: make one with basicConstraints=CA:FALSE".to_owned()
         }
@@ -248,19 +287,24 @@ fn presented_names(presented: &[String]) -> String {
     if presented.is_empty() {
         return "no name at all".to_owned();
     }
-    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+    let shown = presented.iter().take(MOST_NAMES).map(bare).collect::<Vec<_>>().join(", ");
+    match presented.len().saturating_sub(MOST_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
-/// Tells whether a chain leads to one of its own certificates: it lacks nothing but belief.
-fn is_complete(chain: &Chain, now: UnixTime) -> bool {
-    let mut shown = RootCertStore::empty();
-    shown.add_parsable_certificates(chain.iter().cloned());
+/// Tells whether the server's certificate is signed by itself.
+fn is_its_own_issuer(chain: &Chain, now: UnixTime) -> bool {
     let anyone = ServerName::try_from("localhost");
-    let (Ok(name), false) = (anyone, shown.is_empty()) else {
+    let (Some(leaf), Ok(name)) = (chain.first(), anyone) else {
         return false;
     };
+    let mut itself = RootCertStore::empty();
+    itself.add_parsable_certificates([leaf.clone()]);
+    // an empty store is one that no verifier can be made of
     matches!(
-        verify(chain, &name, &Arc::new(shown), now),
+        verify(std::slice::from_ref(leaf), &name, &Arc::new(itself), now),
         Ok(()) | Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }))
     )
 }
@@ -335,8 +379,17 @@ mod tests {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         roots.add_parsable_certificates(root.cloned());
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
-        judge(chain, &name, &Arc::new(roots), now)
+        judge(chain, &name, &believed(roots), at(now))
+    }
+
+    /// The public authorities, and these.
+    fn believed(asked: RootCertStore) -> Roots {
+        let public = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Roots { asked: Arc::new(asked), public: Arc::new(public) }
+    }
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     }
 
     #[test]
@@ -365,11 +418,11 @@ mod tests {
         );
         let lonely = told(&[leaf], Some(&root), "push.example.com", NOW).unwrap_err();
         assert!(lonely.contains("fullchain.pem"), "{lonely}");
+        // a public one looks the same where its second intermediate is missing
         let own_authority = told(&whole, None, "push.example.com", NOW).unwrap_err();
-        assert!(
-            own_authority.contains("of your own making") && own_authority.contains("--ca"),
-            "{own_authority}"
-        );
+        for words in ["fullchain.pem", "one of your own", "--ca"] {
+            assert!(own_authority.contains(words), "{own_authority}");
+        }
 
         let key = KeyPair::generate().unwrap();
         let self_made = server(&["a.example"]).self_signed(&key).unwrap();
@@ -381,5 +434,45 @@ mod tests {
         let authority = params.self_signed(&key).unwrap();
         let authority = told(&[authority.der().clone()], None, "a.example", NOW).unwrap_err();
         assert!(authority.contains("CA:FALSE"), "{authority}");
+    }
+
+    #[test]
+    fn a_public_certificate_is_not_held_against_another_authority() {
+        let Made { root, middle, leaf } = make();
+        let other = authority("other").self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let store = |root: CertificateDer<'static>| {
+            let mut roots = RootCertStore::empty();
+            roots.add(root).unwrap();
+            Arc::new(roots)
+        };
+        let roots = Roots { asked: store(other.der().clone()), public: store(root) };
+        let name = ServerName::try_from("push.example.com").unwrap();
+        let told = judge(&[leaf, middle], &name, &roots, at(NOW)).unwrap_err();
+        assert!(told.contains("leave --ca out"), "{told}");
+    }
+
+    #[test]
+    fn what_lives_for_days_is_renewed_in_its_last_third() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = server(&["a.example"]);
+        params.not_before = date_time_ymd(2030, 12, 28);
+        params.not_after = date_time_ymd(2031, 1, 3);
+        let certificate = params.self_signed(&key).unwrap();
+        let end = NOW + 3 * DAY;
+        for (now, soon) in [(NOW, None), (NOW + DAY - 1, None), (NOW + DAY + 1, Some(end))] {
+            let mut roots = RootCertStore::empty();
+            roots.add(certificate.der().clone()).unwrap();
+            let name = ServerName::try_from("a.example").unwrap();
+            let told = judge(&[certificate.der().clone()], &name, &believed(roots), at(now));
+            assert_eq!(told, Ok(Valid { until: Some(end), soon }), "{now}");
+        }
+    }
+
+    #[test]
+    fn of_many_names_some_are_shown() {
+        let names: Vec<String> =
+            (0..7).map(|name| format!("DnsName(\"{name}.example\")")).collect();
+        let shown = presented_names(&names);
+        assert!(shown.starts_with("0.example, 1.example") && shown.ends_with("and 2 more"));
     }
 }
