@@ -1,6 +1,7 @@
 //! `doctor`: goes the way of a client, step by step, and says of each step that it is well or what to do.
 
 mod certificate;
+mod chain;
 mod reach;
 mod report;
 mod round_trip;
