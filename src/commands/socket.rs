@@ -1,5 +1,7 @@
 //! The client's end of a WebSocket: opens one, reads whole messages, answers pings.
 
+use std::net::SocketAddr;
+
 use actix_codec::Framed;
 use actix_http::ws::Item;
 use awc::error::WsClientError;
@@ -37,7 +39,19 @@ pub(super) struct Socket {
 impl Socket {
     /// Opens a WebSocket to the application.
     pub(super) async fn connect(client: &Client, target: &Target) -> Result<Self, WsClientError> {
-        let request = client.ws(target.websocket()).max_frame_size(MAX_MESSAGE);
+        Self::connect_at(client, target, None).await
+    }
+
+    /// As [`Self::connect`], at one address of the host.
+    pub(super) async fn connect_at(
+        client: &Client,
+        target: &Target,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, WsClientError> {
+        let mut request = client.ws(target.websocket()).max_frame_size(MAX_MESSAGE);
+        if let Some(address) = address {
+            request = request.address(address);
+        }
         let (_, connection) = request.connect().await?;
         Ok(Self { connection, fragments: Vec::new() })
     }

@@ -86,7 +86,10 @@ impl Target {
     }
 
     /// Takes what the arguments say, and the rest from the configuration.
-    fn find(file: Option<&Path>, arguments: &TargetArguments) -> Result<Self, TargetError> {
+    pub(super) fn find(
+        file: Option<&Path>,
+        arguments: &TargetArguments,
+    ) -> Result<Self, TargetError> {
         let config = load(file)?.config;
         let (secure, authority, prefix) = match &arguments.url {
             Some(url) => split_url(url).ok_or_else(|| TargetError::Url(url.clone()))?,

@@ -1,5 +1,10 @@
 //! The way of a line to its reader: a bounded queue, and a thread that alone waits for a full disk or a stuck pipe.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these threads know no other clock than the system's"
+)]
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use micronotifier::config::TlsFiles;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
+use socket2::SockRef;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
 use crate::node::Node;
@@ -198,7 +199,9 @@ fn where_nobody_is_the_first_step_says_so() {
     let said = Said::of(&format!("http://{address}"), &["--quick"]);
     said.tells("FIX", "TCP", &format!("nothing listens at {address}")).only("TCP");
     let (code, _, notes) = run(&["doctor", "push.example.com"]);
-    assert!(code == 1 && notes.contains("must be like http://"), "{notes}");
+    assert!(code == 2 && notes.contains("must be like http://"), "{notes}");
+    let (code, _, notes) = run(&["doctor", "https://push.example.com", "--ca", "nosuch.pem"]);
+    assert!(code == 2 && notes.contains("--ca nosuch.pem"), "{notes}");
 }
 
 /// Answers one connection's first bytes with these.
@@ -223,6 +226,7 @@ fn what_is_not_pusher_is_told_from_what_is() {
         ("HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\n\r\n", "proxy_set_header Upgrade"),
         ("HTTP/1.1 301 Moved\r\nlocation: https://x/\r\ncontent-length: 0\r\n\r\n", "a redirect"),
         ("SSH-2.0-OpenSSH_9.2\r\n", "no HTTP server"),
+        ("", "closes the connection without an answer to the handshake: try https://"),
     ] {
         let (listener, address) = listener();
         let server = answer_once(listener, answer);
@@ -290,6 +294,22 @@ fn a_connection_that_something_forgot_is_not_one_that_was_cut() {
     });
     let said = Said::of(&format!("http://{address}"), &["--app-key", KEY]);
     said.tells("FIX", "silence", "nothing passes any more").only("silence");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_server_that_only_talks_is_not_listened_to_for_ever() {
+    let (listener, address) = listener();
+    // what the client answers has soon no place any more
+    SockRef::from(&listener).set_recv_buffer_size(4096).unwrap();
+    let server = thread::spawn(move || {
+        drop(listener.accept().unwrap());
+        let mut socket = accept(listener.accept().unwrap().0).unwrap();
+        socket.send(Message::text(ESTABLISHED)).unwrap();
+        while socket.send(Message::text(r#"{"event":"pusher:ping"}"#)).is_ok() {}
+    });
+    let said = Said::of(&format!("http://{address}"), &["--app-key", KEY]);
+    said.tells("FIX", "subscribe", "no answer in 10 s").only("subscribe");
     server.join().unwrap();
 }
 

@@ -1,32 +1,25 @@
-//! Looks at a server's certificate, whatever it is, and judges it as clients do.
+//! Looks at a server's certificate, whatever it is: a TLS handshake with each of its addresses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
+use futures_util::future::join_all;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme,
+    AlertDescription, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::chain::{Roots, Valid, judge, shown};
 use super::report::Finding;
 
 /// How long connection and handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A certificate that ends sooner should have been renewed: what renews by itself does so a month before.
-const SOON: Duration = Duration::from_hours(14 * 24);
-/// Later than any certificate ends but those that say they never do: the end of the year 9998.
-const FAR: u64 = 253_370_764_799;
-const DAY: u64 = 24 * 60 * 60;
-
-type Chain = [CertificateDer<'static>];
 
 /// Takes whatever certificate it is shown. Over such a connection nothing is sent: it ends with the handshake.
 #[derive(Debug)]
@@ -69,15 +62,23 @@ impl ServerCertVerifier for Onlooker {
     }
 }
 
-/// Shakes hands with a server and judges what it shows.
+/// Shakes hands with a server at each of its addresses, judges what it shows there, and returns the address to go on with.
 pub(super) async fn examine(
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     host: &str,
     roots: Arc<RootCertStore>,
-) -> Finding<()> {
+) -> Finding<SocketAddr> {
     let Ok(name) = ServerName::try_from(host.to_owned()) else {
         return Finding::stop(format!("no certificate can be for {host}: it is not a host name"));
     };
+    let public = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let roots = Roots { asked: roots, public: Arc::new(public) };
+    let each =
+        addresses.iter().map(async |address| (*address, look(*address, &name, &roots).await));
+    Finding::of_each(&join_all(each).await)
+}
+
+async fn look(address: SocketAddr, name: &ServerName<'static>, roots: &Roots) -> Finding<()> {
     let (version, chain) = match timeout(HANDSHAKE, shake(address, name.clone())).await {
         Ok(Ok(seen)) => seen,
         Ok(Err(problem)) => return Finding::stop(problem),
@@ -89,10 +90,14 @@ pub(super) async fn examine(
         }
     };
     let now = UnixTime::now();
-    match judge(&chain, &name, &roots, now) {
+    match judge(&chain, name, roots, now) {
         Err(problem) => Finding::stop(problem),
         Ok(Valid { until, soon: None }) => Finding::well(
-            format!("{version}; the certificate is for {host}, good {}", shown(until, now)),
+            format!(
+                "{version}; the certificate is for {}, good {}",
+                name.to_str(),
+                shown(until, now)
+            ),
             (),
         ),
         Ok(Valid { soon: Some(end), .. }) => Finding::flaw(
@@ -117,7 +122,9 @@ async fn shake(
         .with_custom_certificate_verifier(Arc::new(Onlooker(provider)))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let tcp = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
+    let tcp = TcpStream::connect(address)
+        .await
+        .map_err(|error| format!("a second connection fails: {error}"))?;
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, tcp)
         .await
@@ -155,231 +162,5 @@ fn broken(error: &std::io::Error) -> String {
         None => format!(
             "the connection ends during the TLS handshake ({error}): use http:// if the port speaks no TLS, else ask the server's log"
         ),
-    }
-}
-
-/// Until when a chain can be believed.
-#[derive(Debug, PartialEq, Eq)]
-struct Valid {
-    /// When the server's own certificate ends; `None` = never.
-    until: Option<u64>,
-    /// When the chain ends, if that is [`SOON`].
-    soon: Option<u64>,
-}
-
-/// Judges a chain as a client does at a moment; the error says what to do. Times in seconds since 1970.
-fn judge(
-    chain: &Chain,
-    name: &ServerName<'_>,
-    roots: &Arc<RootCertStore>,
-    now: UnixTime,
-) -> Result<Valid, String> {
-    if let Err(error) = verify(chain, name, roots, now) {
-        return Err(remedy(&error, chain, name, now));
-    }
-    let end_after = |moment: u64| {
-        let moment = UnixTime::since_unix_epoch(Duration::from_secs(moment));
-        match verify(chain, name, roots, moment) {
-            Err(Error::InvalidCertificate(CertificateError::ExpiredContext {
-                not_after, ..
-            })) => Some(not_after.as_secs()),
-            _ => None,
-        }
-    };
-    Ok(Valid {
-        until: end_after(FAR),
-        soon: end_after(now.as_secs().saturating_add(SOON.as_secs())),
-    })
-}
-
-fn verify(
-    chain: &Chain,
-    name: &ServerName<'_>,
-    roots: &Arc<RootCertStore>,
-    moment: UnixTime,
-) -> Result<(), Error> {
-    let Some((leaf, others)) = chain.split_first() else {
-        return Err(Error::NoCertificatesPresented);
-    };
-    let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider)
-        .build()
-        .map_err(|error| Error::General(error.to_string()))?;
-    verifier.verify_server_cert(leaf, others, name, &[], moment).map(|_| ())
-}
-
-fn remedy(error: &Error, chain: &Chain, name: &ServerName<'_>, now: UnixTime) -> String {
-    let Error::InvalidCertificate(problem) = error else {
-        return format!("the certificate cannot be judged: {error}");
-    };
-    let name = name.to_str();
-    match problem {
-        CertificateError::ExpiredContext { not_after, .. } => format!(
-            "the certificate, or one it hangs on, ended on {}: renew it, and reload the server that shows it",
-            date(not_after.as_secs())
-        ),
-        CertificateError::NotValidYetContext { not_before, .. } => format!(
-            "the certificate is good only from {}: check the clock of this machine, and of the one that issued it",
-            date(not_before.as_secs())
-        ),
-        CertificateError::NotValidForNameContext { presented, .. } => format!(
-            "the certificate is for {}, not for {name}: use that name, or get a certificate for {name} too",
-            presented_names(presented)
-        ),
-        CertificateError::UnknownIssuer if is_complete(chain, now) => format!(
-            "nobody known issued the certificate, it is of your own making: give its authority with --ca FILE to go on here; browsers and apps need one of a public authority for {name}"
-        ),
-        CertificateError::UnknownIssuer => {
-            "the chain does not lead to a known authority: the server shows its certificate without the intermediate ones (give it the whole chain: fullchain.pem, not cert.pem), or --ca is another authority's".to_owned()
-        }
-        CertificateError::Other(cause) if cause.to_string().contains("CaUsedAsEndEntity") => {
-            "the certificate is of your own making and an authority's, which many clients do not take from a server: make one with basicConstraints=CA:FALSE".to_owned()
-        }
-        other => format!("clients do not take the certificate: {other}"),
-    }
-}
-
-/// Returns the names of a certificate, which come as `DnsName("push.example.com")`.
-fn presented_names(presented: &[String]) -> String {
-    let bare = |name: &String| {
-        let name = name.trim_end_matches(')');
-        name.split_once('(').map_or(name, |(_, name)| name).trim_matches('"').to_owned()
-    };
-    if presented.is_empty() {
-        return "no name at all".to_owned();
-    }
-    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
-}
-
-/// Tells whether a chain leads to one of its own certificates: it lacks nothing but belief.
-fn is_complete(chain: &Chain, now: UnixTime) -> bool {
-    let mut shown = RootCertStore::empty();
-    shown.add_parsable_certificates(chain.iter().cloned());
-    let anyone = ServerName::try_from("localhost");
-    let (Ok(name), false) = (anyone, shown.is_empty()) else {
-        return false;
-    };
-    matches!(
-        verify(chain, &name, &Arc::new(shown), now),
-        Ok(()) | Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }))
-    )
-}
-
-fn shown(end: Option<u64>, now: UnixTime) -> String {
-    match end {
-        Some(end) => {
-            format!("until {} ({} days)", date(end), end.saturating_sub(now.as_secs()) / DAY)
-        }
-        None => "for ever".to_owned(),
-    }
-}
-
-fn date(seconds: u64) -> String {
-    let moment = i64::try_from(seconds).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
-    moment.map_or_else(
-        || format!("{seconds} s after 1970"),
-        |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test may stop")]
-
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-
-    use super::*;
-
-    /// The last day of 2030.
-    const NOW: u64 = 1_924_905_600;
-
-    /// An authority, one below it, and a certificate of that for `push.example.com`, good until 2031-01-10.
-    struct Made {
-        root: CertificateDer<'static>,
-        middle: CertificateDer<'static>,
-        leaf: CertificateDer<'static>,
-    }
-
-    fn authority(name: &str) -> CertificateParams {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-    }
-
-    fn server(names: &[&str]) -> CertificateParams {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.not_before = date_time_ymd(2030, 6, 1);
-        params.not_after = date_time_ymd(2031, 1, 10);
-        params
-    }
-
-    fn make() -> Made {
-        let keys: [KeyPair; 3] = std::array::from_fn(|_| KeyPair::generate().unwrap());
-        let [root_key, middle_key, leaf_key] = keys;
-        let root = authority("root").self_signed(&root_key).unwrap();
-        let issuer = Issuer::new(authority("root"), &root_key);
-        let middle = authority("middle").signed_by(&middle_key, &issuer).unwrap();
-        let issuer = Issuer::new(authority("middle"), &middle_key);
-        let leaf = server(&["push.example.com"]).signed_by(&leaf_key, &issuer).unwrap();
-        Made { root: root.der().clone(), middle: middle.der().clone(), leaf: leaf.der().clone() }
-    }
-
-    fn told(
-        chain: &Chain,
-        root: Option<&CertificateDer<'static>>,
-        name: &str,
-        now: u64,
-    ) -> Result<Valid, String> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        roots.add_parsable_certificates(root.cloned());
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
-        judge(chain, &name, &Arc::new(roots), now)
-    }
-
-    #[test]
-    fn a_good_chain_has_an_end_and_a_warning_before_it() {
-        let Made { root, middle, leaf } = make();
-        let chain = [leaf, middle];
-        let end = 1_925_769_600;
-        let told = |now| told(&chain, Some(&root), "push.example.com", now);
-        assert_eq!(told(NOW), Ok(Valid { until: Some(end), soon: Some(end) }));
-        let month = 30 * DAY;
-        assert_eq!(told(NOW - month), Ok(Valid { until: Some(end), soon: None }));
-        let expired = told(NOW + month).unwrap_err();
-        assert!(expired.contains("ended on 2031-01-10 00:00 UTC: renew it"), "{expired}");
-        let early = told(NOW - 12 * month).unwrap_err();
-        assert!(early.contains("good only from 2030-06-01") && early.contains("clock"), "{early}");
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_apart() {
-        let Made { root, middle, leaf } = make();
-        let whole = [leaf.clone(), middle];
-        let wrong_name = told(&whole, Some(&root), "other.example.com", NOW).unwrap_err();
-        assert!(
-            wrong_name.contains("is for push.example.com, not for other.example.com"),
-            "{wrong_name}"
-        );
-        let lonely = told(&[leaf], Some(&root), "push.example.com", NOW).unwrap_err();
-        assert!(lonely.contains("fullchain.pem"), "{lonely}");
-        let own_authority = told(&whole, None, "push.example.com", NOW).unwrap_err();
-        assert!(
-            own_authority.contains("of your own making") && own_authority.contains("--ca"),
-            "{own_authority}"
-        );
-
-        let key = KeyPair::generate().unwrap();
-        let self_made = server(&["a.example"]).self_signed(&key).unwrap();
-        let self_made = told(&[self_made.der().clone()], None, "a.example", NOW).unwrap_err();
-        assert!(self_made.contains("of your own making"), "{self_made}");
-        let mut params = server(&["a.example"]);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = params.self_signed(&key).unwrap();
-        let authority = told(&[authority.der().clone()], None, "a.example", NOW).unwrap_err();
-        assert!(authority.contains("CA:FALSE"), "{authority}");
     }
 }

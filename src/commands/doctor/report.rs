@@ -1,10 +1,14 @@
 //! What was found: one line a step, and what that means for the exit code.
 
 use std::fmt::{self, Display};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::commands::say;
 use crate::visible::visible;
+
+/// Longest line in characters: what servers say of themselves is theirs to choose.
+const LONGEST: usize = 1000;
 
 /// The steps of an examination, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +51,7 @@ impl Display for Step {
 pub(super) struct Finding<T> {
     is_well: bool,
     /// What is well, or what to do.
-    words: String,
+    pub(super) words: String,
     /// What the next steps need; without it they are not tried.
     found: Option<T>,
 }
@@ -66,6 +70,27 @@ impl<T> Finding<T> {
     /// Something is to be done first.
     pub(super) fn stop(words: impl Into<String>) -> Self {
         Self { is_well: false, words: words.into(), found: None }
+    }
+}
+
+impl Finding<()> {
+    /// Puts together what was found at each address; the next steps take the first that is well, or else can be passed.
+    pub(super) fn of_each(each: &[(SocketAddr, Self)]) -> Finding<SocketAddr> {
+        let is_alike = each.iter().all(|(_, finding)| {
+            each.first().is_some_and(|(_, first)| finding.words == first.words)
+        });
+        let words: Vec<String> = if is_alike {
+            each.first().map(|(_, finding)| finding.words.clone()).into_iter().collect()
+        } else {
+            each.iter().map(|(address, finding)| format!("{address}: {}", finding.words)).collect()
+        };
+        let well = each.iter().find(|(_, finding)| finding.is_well);
+        let passed = well.or_else(|| each.iter().find(|(_, finding)| finding.found.is_some()));
+        Finding {
+            is_well: each.iter().all(|(_, finding)| finding.is_well),
+            words: words.join("; "),
+            found: passed.map(|(address, _)| *address),
+        }
     }
 }
 
@@ -101,7 +126,11 @@ impl Report {
 
     fn line(&mut self, mark: &str, step: Step, words: &str) {
         self.told.push(step);
+        let mut start: String = words.chars().take(LONGEST).collect();
+        if start.len() < words.len() {
+            start.push('…');
+        }
         // A report that nobody can have read is not one that says all is well.
-        self.is_ill |= say(format_args!("{mark:<5} {step:<10} {}", visible(words))).is_err();
+        self.is_ill |= say(format_args!("{mark:<5} {step:<10} {}", visible(&start))).is_err();
     }
 }

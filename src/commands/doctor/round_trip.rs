@@ -1,6 +1,5 @@
 //! One subscription, and one signed event that has to come by it.
 
-use awc::Client;
 use awc::http::StatusCode;
 use micronotifier_actors::protocol::SocketId;
 use serde_json::json;
@@ -9,12 +8,15 @@ use tokio::time::Instant;
 use crate::commands::follow::subscription;
 use crate::commands::target::Target;
 
+use super::Way;
 use super::report::Finding;
 use super::talk::{ANSWER, Message, NoAnswer, Talk};
 
 const EVENT: &str = "micronotifier-doctor";
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
+/// Longest part of it that is shown, in characters.
+const MAX_WORDS: usize = 200;
 
 /// A channel that the examination has to itself.
 #[derive(Debug)]
@@ -76,14 +78,9 @@ fn not_let_in(refusal: &str) -> String {
 }
 
 /// Sends an event by the HTTP API and waits for it.
-pub(super) async fn trigger(
-    client: &Client,
-    target: &Target,
-    talk: &mut Talk,
-    room: &Room,
-) -> Finding<()> {
+pub(super) async fn trigger(way: Way<'_>, talk: &mut Talk, room: &Room) -> Finding<()> {
     let began = Instant::now();
-    if let Err(problem) = send(client, target, room).await {
+    if let Err(problem) = send(way, &room.name).await {
         return Finding::flaw(problem, ());
     }
     let answered = began.elapsed().as_millis();
@@ -115,13 +112,14 @@ pub(super) async fn trigger(
     }
 }
 
-async fn send(client: &Client, target: &Target, room: &Room) -> Result<(), String> {
-    let body =
-        json!({ "name": EVENT, "channels": [room.name], "data": "from micronotifier doctor" })
-            .to_string();
+/// Sends an event to a channel; the error says what to do.
+pub(super) async fn send(way: Way<'_>, channel: &str) -> Result<(), String> {
+    let Way { target, client, address } = way;
+    let body = json!({ "name": EVENT, "channels": [channel], "data": "from micronotifier doctor" })
+        .to_string();
     let path = target.signed_path("events", &body);
-    let request = client.post(target.http(&path)).content_type("application/json").send_body(body);
-    let mut answer = request.await.map_err(|error| target.unreachable(&error))?;
+    let request = client.post(target.http(&path)).address(address).content_type("application/json");
+    let mut answer = request.send_body(body).await.map_err(|error| target.unreachable(&error))?;
     let status = answer.status();
     let text = match answer.body().limit(MAX_ANSWER).await {
         Ok(bytes) => String::from_utf8_lossy(&bytes).trim().to_owned(),
@@ -156,10 +154,11 @@ fn refused(status: StatusCode, text: &str, app_id: &str) -> String {
             "the proxy does not reach the API, or the node is full or cannot reach its Redis"
                 .to_owned()
         }
-        _ => format!(
-            "the API does not take the event: {}",
-            text.chars().take(200).collect::<String>()
-        ),
+        _ => {
+            let unsigned = text.split("auth_signature").next().unwrap_or_default();
+            let start: String = unsigned.chars().take(MAX_WORDS).collect();
+            format!("the API does not take the event: {start}")
+        }
     };
     format!("{remedy} (HTTP {})", status.as_u16())
 }
@@ -186,6 +185,11 @@ mod tests {
             (StatusCode::NOT_FOUND, "", "no application 7"),
             (StatusCode::PAYLOAD_TOO_LARGE, "", "client_max_body_size"),
             (StatusCode::BAD_GATEWAY, "", "does not reach the API"),
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "no route for /apps/7/events?auth_key=k&auth_signature=abc",
+                "no route for /apps/7/events?auth_key=k",
+            ),
         ] {
             let told = refused(status, text, "7");
             assert!(told.contains(words) && !told.contains("abc"), "{told}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use micronotifier_actors::protocol::SocketId;
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::commands::follow::{PONG, object};
 use crate::commands::socket::{Lost, Socket};
@@ -95,20 +95,23 @@ impl Talk {
         self.activity_timeout
     }
 
-    /// Sends a text.
+    /// Sends a text. A server that does not take it in time is as good as silent.
     pub(super) async fn send(&mut self, text: String) -> Result<(), NoAnswer> {
-        Ok(self.socket.send(text).await?)
+        timeout(ANSWER, self.socket.send(text)).await.map_err(|_| NoAnswer::Silent)??;
+        Ok(())
     }
 
     /// Waits until a moment for the next message.
     pub(super) async fn next(&mut self, end: Instant) -> Result<Message, NoAnswer> {
-        loop {
+        // a timeout alone does not come to its end where there is always something to read
+        while Instant::now() < end {
             let text =
                 timeout_at(end, self.socket.next()).await.map_err(|_| NoAnswer::Silent)??;
             if let Some(message) = Message::parse(&text) {
                 return Ok(message);
             }
         }
+        Err(NoAnswer::Silent)
     }
 
     /// Waits for the message that `pick` takes. Others are passed over, pings answered.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use awc::Client;
-use awc::error::{SendRequestError, WsClientError};
+use actix_http::error::ParseError;
+use awc::error::{ConnectError, SendRequestError, WsClientError};
 use awc::http::StatusCode;
 use micronotifier_actors::protocol::SocketId;
 use serde_json::Value;
@@ -12,18 +12,19 @@ use tokio::time::timeout;
 use crate::commands::socket::{Lost, Socket, describe};
 use crate::commands::target::Target;
 
-use super::Known;
 use super::report::Finding;
 use super::talk::{ANSWER, Message, NoAnswer, Talk};
+use super::{Known, Way};
 
 /// What a client takes for the server's `activity_timeout` where it says none (pusher-js).
 const USUAL_ACTIVITY: Duration = Duration::from_mins(2);
-/// The longest that is believed.
-const LONGEST_ACTIVITY: Duration = Duration::from_hours(24);
+/// The longest that is tried.
+const LONGEST_ACTIVITY: Duration = Duration::from_hours(1);
 
 /// Opens a connection. `None` = the server speaks Pusher, and the key was not one to be taken.
-pub(super) async fn open(client: &Client, target: &Target, known: Known) -> Finding<Option<Talk>> {
-    let mut socket = match Socket::connect(client, target).await {
+pub(super) async fn open(way: Way<'_>, known: Known) -> Finding<Option<Talk>> {
+    let Way { target, client, address } = way;
+    let mut socket = match Socket::connect_at(client, target, Some(address)).await {
         Ok(socket) => socket,
         Err(error) => return Finding::stop(no_upgrade(target, known, &error)),
     };
@@ -54,15 +55,20 @@ fn welcome(socket: Socket, message: &Message) -> Finding<Option<Talk>> {
     let Some(id) = id.filter(|_| message.event == "pusher:connection_established") else {
         return Finding::stop(stranger(&format!("event {:?}", message.event)));
     };
-    let activity = message
+    let promised = message
         .data
         .get("activity_timeout")
         .and_then(Value::as_u64)
-        .map_or(USUAL_ACTIVITY, Duration::from_secs)
-        .clamp(Duration::from_secs(1), LONGEST_ACTIVITY);
+        .map_or(USUAL_ACTIVITY, Duration::from_secs);
+    let activity = promised.clamp(Duration::from_secs(1), LONGEST_ACTIVITY);
+    let tried = if promised > activity {
+        format!(", of which {} s are tried", activity.as_secs())
+    } else {
+        String::new()
+    };
     let words = format!(
-        "a WebSocket passes, the server knows the key; its activity_timeout is {} s",
-        activity.as_secs()
+        "a WebSocket passes, the server knows the key; its activity_timeout is {} s{tried}",
+        promised.as_secs()
     );
     Finding::well(words, Some(Talk::new(socket, id, activity)))
 }
@@ -83,6 +89,15 @@ fn refusal(code: Option<u64>, words: &str, is_secure: bool) -> String {
         }
         Some(4005) => {
             "the path is not the node's: the address lacks its path-prefix, or has one too many, or the proxy cuts it off"
+        }
+        Some(4006..=4008) => {
+            "the server does not take protocol 7, which today's clients speak: see that the proxy passes the query on as it is; else the server is too old, or no Pusher server"
+        }
+        Some(4100) => {
+            "the server has more to do than it can, or more connections than it takes: try again, and see its load and its limits"
+        }
+        Some(4200) => {
+            "the server is restarting, or sends clients to another node: try again, and ask its log if it stays so"
         }
         Some(4009) => "the application does not let this connection in: see its allowed-origins",
         _ => "the server refuses the connection",
@@ -125,6 +140,17 @@ fn no_upgrade(target: &Target, known: Known, error: &WsClientError) -> String {
         | WsClientError::InvalidChallengeResponse(..) => format!(
             "the answer to the handshake is not a WebSocket server's ({error}): no Pusher server, or a proxy that rewrites it"
         ),
+        WsClientError::SendRequest(
+            SendRequestError::Connect(ConnectError::Disconnected)
+            | SendRequestError::Send(_)
+            | SendRequestError::Response(ParseError::Io(_)),
+        ) => {
+            let hint = if target.is_secure() { "" } else { ": try https://, if it expects TLS" };
+            format!("the server closes the connection without an answer to the handshake{hint}; else ask the log of what listens there: a proxy that lets no WebSocket pass, or that does not reach the node")
+        }
+        WsClientError::SendRequest(SendRequestError::Connect(ConnectError::Timeout)) => {
+            "the address answered a moment ago, and now no connection comes about: too many connections or too few threads there, or a firewall that counts attempts".to_owned()
+        }
         WsClientError::SendRequest(SendRequestError::Connect(_)) => describe(target, error),
         WsClientError::SendRequest(SendRequestError::Timeout) => {
             "the connection opens and no answer to the handshake comes: the server hangs, or the proxy before it cannot reach it".to_owned()
@@ -183,7 +209,12 @@ mod tests {
             (4004, true, "max-connections"),
             (4005, true, "path-prefix"),
             (4009, true, "allowed-origins"),
-            (4100, true, "refuses the connection"),
+            (4006, true, "protocol 7"),
+            (4007, true, "protocol 7"),
+            (4008, true, "protocol 7"),
+            (4100, true, "more to do than it can"),
+            (4200, true, "restarting"),
+            (4321, true, "refuses the connection"),
         ] {
             let told = refusal(Some(code), "its words", is_secure);
             assert!(told.contains(words), "{told}");
