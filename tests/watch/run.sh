@@ -126,7 +126,9 @@ undocumented() {
 check "the manual has every metric of a node among several" refused undocumented
 ends() { operator "$admin_1" /metrics --header 'Accept: application/openmetrics-text' | tail -n 1 | grep --quiet --line-regexp '# EOF'; }
 check "OpenMetrics are told to who asks for them" ends
-dashboard() { python3 tests/watch/dashboard.py "$1" "http://127.0.0.1:$prometheus" "$2" "$beginning"; }
+dashboard() {
+    python3 tests/watch/dashboard.py "$1" "http://127.0.0.1:$prometheus" "$2" "$beginning" || { tail --lines 5 "$work/load.log" && return 1; }
+}
 check "every panel of the dashboard shows something" dashboard docker/dashboard.json "$LOAD_SECONDS"
 asked() { promtool query instant "http://127.0.0.1:$prometheus" "$1" | grep --quiet '=>'; }
 check "the load is seen: messages leave both nodes" wait_for asked 'count(sum by (instance) (rate(micronotifier_messages_sent_total[15s])) > 100) == 2'
@@ -134,6 +136,7 @@ check "so is how long messages wait, of every kind of actor that has some" wait_
     'count(sum by (kind) (rate(micronotifier_mailbox_wait_seconds_count{kind=~"session|channel|courier|registry"}[15s])) > 0) == 4'
 check "the bridge and the keeper are seen too" wait_for asked \
     'count(sum by (kind) (micronotifier_mailbox_messages_total{kind=~"bridge|keeper"}) > 0) == 2 and sum(micronotifier_mailbox_messages_total{message="other"}) == 0'
+check "the start of a process does not move, as alerts expect" asked 'count(changes(process_start_time_seconds[1m]) == 0) == 2'
 check "a query without data is found" refused dashboard <(sed 's/micronotifier_mailbox_depth{/micronotifier_no_such_thing{/' docker/dashboard.json) 1
 check "so is one that finds nothing but 0" refused dashboard <(sed 's/micronotifier_ready{/0 * micronotifier_ready{/' docker/dashboard.json) 1
 alerts() { python3 tests/watch/alerts.py "http://127.0.0.1:$prometheus" 14; }
