@@ -88,8 +88,10 @@ pub async fn serve(mut config: ServerConfig) -> Result<RunningServer, ServeError
     let announcer = Arc::new(Wire::new("", &options.cluster_secret));
     let connect = membership::redis::connect(&options);
     let locate = membership::redis::locate(&options);
-    let settings = membership::redis::Options::of(&options);
-    let bridge = bridge::redis::Ready::check(options).await?;
+    let mailbox_metrics = config.node.mailbox_metrics;
+    let settings =
+        membership::redis::Options { mailbox_metrics, ..membership::redis::Options::of(&options) };
+    let bridge = bridge::redis::Ready::check(options).await?.with_mailbox_metrics(mailbox_metrics);
     let mut running = None;
     let join = |sink| {
         let membership = RedisMembership::start(settings, connect, locate, announcer, sink);

@@ -161,11 +161,13 @@ pub struct NodeConfig {
     pub limits: NodeLimits,
     /// Worker threads that will attach, each with a registry shard and a courier. At least 1.
     pub workers: usize,
+    /// What waits in mailboxes is counted and timed.
+    pub mailbox_metrics: bool,
 }
 
 impl NodeConfig {
     /// Builds a configuration for one worker with default limits.
     pub fn new(apps: Apps) -> Self {
-        Self { apps, limits: NodeLimits::default(), workers: 1 }
+        Self { apps, limits: NodeLimits::default(), workers: 1, mailbox_metrics: true }
     }
 }

@@ -34,6 +34,15 @@ impl Courier {
     pub(crate) fn start_beside(desk: &Rc<Desk>) -> Addr<Self> {
         Self { desk: Rc::clone(desk), _alive: desk.metrics().actors.couriers.enter() }.start()
     }
+
+    /// Has the desk do something. A panic costs what was done, and is counted.
+    fn contain<R>(&self, work: impl FnOnce(&Desk) -> R) -> Option<R> {
+        let result = contain("courier", || work(&self.desk));
+        if result.is_none() {
+            self.desk.metrics().panics.couriers.add(1);
+        }
+        result
+    }
 }
 
 // === Lifecycle ===
@@ -46,7 +55,7 @@ impl Actor for Courier {
         let mut due = self.desk.now();
         ctx.run_interval(TICK, move |courier, _| {
             due = due.after(TICK);
-            contain("courier", courier.desk.panics(), || courier.desk.on_tick(due));
+            courier.contain(|desk| desk.on_tick(due));
         });
     }
 }
@@ -63,8 +72,7 @@ impl ActorFuture<Courier> for Turns {
         _ctx: &mut Context<Courier>,
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        let more =
-            contain("courier", courier.desk.panics(), || courier.desk.turn()).unwrap_or(true);
+        let more = courier.contain(Desk::turn).unwrap_or(true);
         if more {
             // not `wake_by_ref`: the runtime must look at its sockets before the next turn
             let mut next_turn = std::pin::pin!(tokio::task::yield_now());

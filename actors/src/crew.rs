@@ -8,10 +8,10 @@ use actix::Addr;
 
 use crate::bridge::BridgeHandle;
 use crate::clock::{Clock, Moment};
-use crate::config::Apps;
+use crate::config::NodeConfig;
 use crate::courier::Courier;
 use crate::errand::Errand;
-use crate::mailbox::Postbox;
+use crate::mailbox::{Mailboxes, Postbox};
 use crate::membership::MembershipHandle;
 use crate::membership::elsewhere::Elsewhere;
 use crate::membership::reach::Reach;
@@ -23,6 +23,8 @@ use crate::tap::Tap;
 pub(crate) struct Crew {
     clock: Clock,
     metrics: Arc<Metrics>,
+    /// By worker.
+    mail: Vec<Mailboxes>,
     tap: Arc<Tap>,
     couriers: Vec<OnceLock<Postbox<Addr<Courier>>>>,
     bridge: OnceLock<BridgeHandle>,
@@ -34,12 +36,14 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Makes room for the couriers of `workers` threads, at least one.
-    pub(crate) fn new(workers: usize, apps: &Apps, join_wait: Duration) -> Arc<Self> {
-        let workers = workers.max(1);
+    /// Makes room for the couriers of all workers, at least one.
+    pub(crate) fn new(config: &NodeConfig) -> Arc<Self> {
+        let NodeConfig { apps, limits, workers, mailbox_metrics } = config;
+        let workers = (*workers).max(1);
         Arc::new(Self {
             clock: Clock::start(),
             metrics: Arc::new(Metrics::new(apps, workers)),
+            mail: (0..workers).map(|_| Mailboxes::new(*mailbox_metrics)).collect(),
             tap: Arc::default(),
             couriers: (0..workers).map(|_| OnceLock::new()).collect(),
             bridge: OnceLock::new(),
@@ -47,7 +51,7 @@ impl Crew {
             reach: Reach::default(),
             elsewhere: Elsewhere::new(apps),
             channels: AtomicU64::new(0),
-            join_wait,
+            join_wait: limits.join,
         })
     }
 
@@ -61,6 +65,16 @@ impl Crew {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Returns what is counted of mailboxes, by worker.
+    pub(crate) fn mail(&self) -> &[Mailboxes] {
+        &self.mail
+    }
+
+    /// Returns the mailboxes of a worker. Those of an unknown one are not measured.
+    pub(crate) fn mail_of(&self, worker: usize) -> Mailboxes {
+        self.mail.get(worker).cloned().unwrap_or_else(|| Mailboxes::new(false))
     }
 
     /// Returns where onlookers stand.
@@ -105,8 +119,7 @@ impl Crew {
 
     /// Sets a worker's courier; `false` if it has one.
     pub(crate) fn set_courier(&self, worker: usize, courier: Addr<Courier>) -> bool {
-        let mail = self.metrics.mail_of(worker).courier;
-        let courier = Postbox::new(courier, mail);
+        let courier = Postbox::new(courier, self.mail_of(worker).courier);
         self.couriers.get(worker).is_some_and(|place| place.set(courier).is_ok())
     }
 

@@ -4,6 +4,7 @@ use actix::Message;
 
 use crate::door::Place;
 use crate::mailbox::Named;
+use crate::mailbox::names::COURIER;
 use crate::protocol::{Frame, SocketId};
 use crate::seat::{ChannelId, Seat};
 use crate::session::effect::{Close, Refused};
@@ -37,16 +38,16 @@ pub(crate) enum Errand {
 }
 
 impl Named for Errand {
-    fn name(&self) -> &'static str {
+    fn index(&self) -> usize {
         match self {
-            Self::Deliver { .. } => "deliver",
-            Self::Attach { .. } => "attach",
-            Self::Detach { .. } => "detach",
-            Self::Tell { .. } => "tell",
-            Self::Refuse { .. } => "refuse",
-            Self::Dismiss { .. } => "dismiss",
-            Self::DismissAll { .. } => "dismiss_all",
-            Self::Forget { .. } => "forget",
+            Self::Deliver { .. } => const { COURIER.index("deliver") },
+            Self::Attach { .. } => const { COURIER.index("attach") },
+            Self::Detach { .. } => const { COURIER.index("detach") },
+            Self::Tell { .. } => const { COURIER.index("tell") },
+            Self::Refuse { .. } => const { COURIER.index("refuse") },
+            Self::Dismiss { .. } => const { COURIER.index("dismiss") },
+            Self::DismissAll { .. } => const { COURIER.index("dismiss_all") },
+            Self::Forget { .. } => const { COURIER.index("forget") },
         }
     }
 }

@@ -2,21 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::metrics::Counter;
-
-/// Runs one command of an actor. A panic is logged, counted and becomes `None`; the caller then gives up
+/// Runs one command of an actor. A panic is logged and becomes `None`; the caller then counts it, gives up
 /// what the command may have left half done, and nothing else.
 ///
 /// State behind the closure may be inconsistent after a panic, which is why the caller must not go on
 /// using it.
-pub(crate) fn contain<R>(
-    who: &'static str,
-    panics: &Counter,
-    command: impl FnOnce() -> R,
-) -> Option<R> {
+pub(crate) fn contain<R>(who: &'static str, command: impl FnOnce() -> R) -> Option<R> {
     let result = catch_unwind(AssertUnwindSafe(command)).ok();
     if result.is_none() {
-        panics.add(1);
         log::error!(actor = who; "a command panicked");
     }
     result
@@ -25,8 +18,7 @@ pub(crate) fn contain<R>(
 /// Runs one command of an actor without which the node is of no use. A panic ends the process: whoever
 /// started it starts it again, whole.
 pub(crate) fn vital<R>(who: &'static str, command: impl FnOnce() -> R) -> R {
-    // nobody will read this counter
-    contain(who, &Counter::default(), command).unwrap_or_else(|| {
+    contain(who, command).unwrap_or_else(|| {
         log::error!(actor = who; "the node cannot go on without it");
         log::logger().flush();
         std::process::abort()

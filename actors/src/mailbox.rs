@@ -2,16 +2,24 @@
 //!
 //! One [`Mailbox`] stands for all actors of one kind on one thread. Whoever posts pays one atomic addition;
 //! the thread of the actors alone writes the rest, so that it needs no more than plain stores. One message
-//! in [`TIMED_ONE_IN`] carries the moment at which it was posted.
+//! in [`TIMED_ONE_IN`] carries the moment at which it was posted. [`NodeConfig::mailbox_metrics`] switches all
+//! of it off.
+//!
+//! [`NodeConfig::mailbox_metrics`]: crate::config::NodeConfig::mailbox_metrics
+
+mod kinds;
+pub(crate) mod names;
+mod postbox;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, Message, Recipient};
+use actix::Message;
 
+pub use self::kinds::Mailboxes;
+use self::names::Names;
+pub(crate) use self::postbox::Postbox;
 use crate::clock::{Clock, Moment};
-use crate::door::{post, tell};
 use crate::metrics::{Counter, Delays};
 
 /// One message in so many is timed. A prime, for traffic has rhythms of its own.
@@ -23,8 +31,8 @@ const BOUNDS_MICROS: &[u32] =
 
 /// A message that has a name in its mailbox's list of names.
 pub trait Named: Message<Result = ()> + Send + 'static {
-    /// Returns its name.
-    fn name(&self) -> &'static str;
+    /// Returns the place of its name in that list.
+    fn index(&self) -> usize;
 }
 
 /// A message on its way through a mailbox.
@@ -41,22 +49,63 @@ pub struct Letter<M> {
 #[derive(Debug, Clone, Copy)]
 pub struct Taken(Option<Moment>);
 
+/// The mailboxes of one kind of actor on one thread, as those who post and the actors themselves have them.
+/// Clones count together. Nothing is counted where that is switched off.
+#[derive(Debug, Clone)]
+pub struct Mail(Option<Arc<Mailbox>>);
+
+impl Mail {
+    /// Makes mailboxes that take messages of these names, and are measured or not.
+    pub(crate) fn new(names: Names, measured: bool) -> Self {
+        Self(measured.then(|| Arc::new(Mailbox::new(names))))
+    }
+
+    /// Returns what is counted of them; `None` where nothing is.
+    pub fn figures(&self) -> Option<&Mailbox> {
+        self.0.as_deref()
+    }
+
+    /// Counts a message that is about to be posted. On any thread.
+    pub(crate) fn seal<M: Named>(&self, message: M) -> Letter<M> {
+        let posted = self.figures().and_then(Mailbox::count_posted);
+        Letter { message, posted }
+    }
+
+    /// Takes a message, and counts it. On the thread of the actors alone, like all that counts what was taken.
+    pub fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
+        let count = |mail: &Mailbox| mail.count_taken(letter.message.index(), letter.posted);
+        Taken(self.figures().and_then(count))
+    }
+
+    /// Counts how long a message took.
+    pub fn done(&self, Taken(begun): Taken) {
+        if let (Some(begun), Some(mail)) = (begun, self.figures()) {
+            mail.count_handled(begun);
+        }
+    }
+
+    /// Counts messages that went with the mailbox of an actor that has ended.
+    pub(crate) fn drop_unread(&self, count: u32) {
+        if let Some(mail) = self.figures() {
+            mail.count_dropped(count);
+        }
+    }
+}
+
 /// What is counted of the mailboxes of one kind of actor on one thread. See the module.
 #[derive(Debug)]
 pub struct Mailbox {
     clock: Clock,
-    names: &'static [&'static str],
+    names: Names,
     posted: Posted,
     handled: Box<[Tally]>,
-    unnamed: Tally,
     /// Of all names together.
     taken: Tally,
     dropped: Tally,
+    undeliverable: Counter,
     highest: Tally,
     queued: Delays,
     handling: Delays,
-    /// Commands that panicked.
-    pub panics: Counter,
 }
 
 /// On a cache line of its own: other threads write it, while one writes all the rest.
@@ -83,62 +132,61 @@ impl Tally {
 }
 
 impl Mailbox {
-    /// Makes the count of mailboxes that take messages of these names, the most frequent first.
-    pub(crate) fn new(names: &'static [&'static str]) -> Arc<Self> {
-        Arc::new(Self {
+    fn new(names: Names) -> Self {
+        Self {
             clock: Clock::start(),
             names,
             posted: Posted::default(),
             handled: names.iter().map(|_| Tally::default()).collect(),
-            unnamed: Tally::default(),
             taken: Tally::default(),
             dropped: Tally::default(),
+            undeliverable: Counter::default(),
             highest: Tally::default(),
             queued: Delays::new(BOUNDS_MICROS),
             handling: Delays::new(BOUNDS_MICROS),
-            panics: Counter::default(),
+        }
+    }
+
+    /// Returns when it was, if the message is one of those that are timed.
+    fn count_posted(&self) -> Option<Moment> {
+        let before = self.posted.0.fetch_add(1, Ordering::Relaxed);
+        before.is_multiple_of(TIMED_ONE_IN).then(|| self.clock.now())
+    }
+
+    /// Returns when it was, if the message is one of those that are timed.
+    fn count_taken(&self, index: usize, posted: Option<Moment>) -> Option<Moment> {
+        self.mark();
+        self.taken.add(1);
+        if let Some(tally) = self.handled.get(index) {
+            tally.add(1);
+        }
+        posted.map(|posted| {
+            let now = self.clock.now();
+            self.queued.add(now.since(posted));
+            now
         })
     }
 
-    /// Counts a message that is about to be posted. On any thread.
-    pub(crate) fn seal<M: Named>(&self, message: M) -> Letter<M> {
-        let before = self.posted.0.fetch_add(1, Ordering::Relaxed);
-        let posted = before.is_multiple_of(TIMED_ONE_IN).then(|| self.clock.now());
-        Letter { message, posted }
+    fn count_handled(&self, begun: Moment) {
+        self.handling.add(self.clock.now().since(begun));
     }
 
-    /// Takes a message, and counts it. On the thread of the actors alone, like all that counts what was taken.
-    pub fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
-        // it is deepest just before something is taken
+    fn count_dropped(&self, count: u32) {
+        self.mark();
+        self.dropped.add(count.into());
+    }
+
+    /// Counts a message whose actor is gone: it was not posted. On any thread.
+    fn count_undeliverable(&self) {
+        self.undeliverable.add(1);
+    }
+
+    /// Notes the depth before it falls: never was it deeper since it fell last.
+    fn mark(&self) {
         let depth = self.depth();
         if depth > self.highest.get() {
             self.highest.set(depth);
         }
-        self.taken.add(1);
-        self.tally_of(letter.message.name()).add(1);
-        let begun = letter.posted.map(|posted| {
-            let now = self.clock.now();
-            self.queued.add(now.since(posted));
-            now
-        });
-        Taken(begun)
-    }
-
-    /// Counts how long a message took.
-    pub fn done(&self, Taken(begun): Taken) {
-        if let Some(begun) = begun {
-            self.handling.add(self.clock.now().since(begun));
-        }
-    }
-
-    /// Counts messages that went with the mailbox of an actor that has ended.
-    pub(crate) fn drop_unread(&self, count: u32) {
-        self.dropped.add(count.into());
-    }
-
-    fn tally_of(&self, name: &str) -> &Tally {
-        let index = self.names.iter().position(|known| *known == name);
-        index.and_then(|index| self.handled.get(index)).unwrap_or(&self.unnamed)
     }
 
     /// Returns how many messages wait.
@@ -149,18 +197,23 @@ impl Mailbox {
 
     /// Returns the most that ever waited.
     pub fn highest(&self) -> u64 {
-        self.highest.get()
+        // those that wait now have not been noted yet
+        self.highest.get().max(self.depth())
     }
 
-    /// Returns how many messages were taken, by name; `other` for those that the list lacks.
+    /// Returns how many messages were taken, by name.
     pub fn handled(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let named = self.names.iter().copied().zip(self.handled.iter().map(Tally::get));
-        named.chain([("other", self.unnamed.get())])
+        self.names.iter().zip(self.handled.iter().map(Tally::get))
     }
 
     /// Returns how many messages went unread with their actor.
     pub fn dropped(&self) -> u64 {
         self.dropped.get()
+    }
+
+    /// Returns how many messages were not posted, for their actor was gone.
+    pub fn undeliverable(&self) -> u64 {
+        self.undeliverable.get()
     }
 
     /// Returns how long the timed messages waited.
@@ -174,80 +227,60 @@ impl Mailbox {
     }
 }
 
-/// An actor's address, and what is counted of its mailbox.
-#[derive(Debug, Clone)]
-pub(crate) struct Postbox<T> {
-    to: T,
-    mail: Arc<Mailbox>,
-}
-
-impl<T> Postbox<T> {
-    pub(crate) fn new(to: T, mail: Arc<Mailbox>) -> Self {
-        Self { to, mail }
-    }
-}
-
-impl<A: Actor> Postbox<Addr<A>> {
-    /// Returns the address.
-    pub(crate) fn to(&self) -> &Addr<A> {
-        &self.to
-    }
-
-    /// Posts a message. It is bounded as [`post`] says.
-    pub(crate) fn post<M: Named>(&self, message: M)
-    where
-        A: Handler<Letter<M>>,
-        A::Context: ToEnvelope<A, Letter<M>>,
-    {
-        post(&self.to, self.mail.seal(message));
-    }
-}
-
-impl<M: Named> Postbox<Recipient<Letter<M>>> {
-    /// As [`Self::post`], to whoever takes such a message.
-    pub(crate) fn tell(&self, message: M) {
-        tell(&self.to, self.mail.seal(message));
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
     use super::*;
 
     #[derive(Message)]
     #[rtype(result = "()")]
-    struct Word(&'static str);
+    struct Word(usize);
 
     impl Named for Word {
-        fn name(&self) -> &'static str {
+        fn index(&self) -> usize {
             self.0
         }
     }
 
     #[test]
     fn the_depth_is_what_was_posted_and_neither_taken_nor_dropped() {
-        let mail = Mailbox::new(&["a", "b"]);
-        let letters = ["a", "b", "a", "c"].map(|name| mail.seal(Word(name)));
-        assert_eq!((mail.depth(), mail.highest()), (4, 0));
-        for (letter, left) in letters.into_iter().zip([3, 2, 1, 0]) {
+        let mail = Mail::new(names::SESSION, true);
+        let letters = [0, 1, 0].map(|index| mail.seal(Word(index)));
+        let figures = mail.figures().unwrap();
+        assert_eq!((figures.depth(), figures.highest()), (3, 3), "nothing was taken yet");
+        for (letter, left) in letters.into_iter().zip([2, 1, 0]) {
             mail.done(mail.open(&letter));
-            assert_eq!((mail.depth(), mail.highest()), (left, 4));
+            assert_eq!((figures.depth(), figures.highest()), (left, 3));
         }
-        let handled: Vec<_> = mail.handled().collect();
-        assert_eq!(handled, [("a", 2), ("b", 1), ("other", 1)]);
-        mail.seal(Word("a"));
+        let handled: Vec<_> = figures.handled().collect();
+        assert_eq!(handled, [("tick", 2), ("refused", 1)]);
+        for _ in 0..5 {
+            mail.seal(Word(0));
+        }
+        mail.drop_unread(5);
+        assert_eq!((figures.depth(), figures.dropped(), figures.highest()), (0, 5, 5));
+    }
+
+    #[test]
+    fn what_is_switched_off_is_neither_counted_nor_timed() {
+        let mail = Mail::new(names::SESSION, false);
+        let letter = mail.seal(Word(0));
+        assert_eq!(letter.posted, None);
+        mail.done(mail.open(&letter));
         mail.drop_unread(1);
-        assert_eq!((mail.depth(), mail.dropped()), (0, 1));
+        assert!(mail.figures().is_none());
     }
 
     #[test]
     fn one_message_in_so_many_is_timed() {
-        let mail = Mailbox::new(&["a"]);
+        let mail = Mail::new(names::SESSION, true);
+        let figures = mail.figures().unwrap();
         for _ in 0..=TIMED_ONE_IN {
-            let letter = mail.seal(Word("a"));
+            let letter = mail.seal(Word(0));
             mail.done(mail.open(&letter));
         }
-        for delays in [mail.queued(), mail.handling()] {
+        for delays in [figures.queued(), figures.handling()] {
             assert_eq!(delays.count(), 2);
         }
     }

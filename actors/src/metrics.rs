@@ -12,7 +12,6 @@ use hashbrown::HashMap;
 
 pub use self::delays::Delays;
 use crate::config::Apps;
-use crate::mailbox::Mailbox;
 use crate::protocol::AppId;
 use crate::protocol::kind::ChannelKind;
 
@@ -80,8 +79,8 @@ pub struct Metrics {
     pub actors: LiveActors,
     /// How actors have ended, by kind.
     pub ended: EndedActors,
-    /// What is counted of mailboxes, by worker.
-    pub mail: Vec<Mailboxes>,
+    /// What panicked and was contained, by kind.
+    pub panics: Panics,
     /// How late the event loops of the workers were, looked at four times a second in each: what a socket
     /// waits for its turn.
     pub loop_lag: Delays,
@@ -136,69 +135,14 @@ impl Ends {
     }
 }
 
-/// What is counted of the mailboxes of one worker's actors, by kind.
-#[derive(Debug, Clone)]
-pub struct Mailboxes {
-    /// Of all sessions together.
-    pub sessions: Arc<Mailbox>,
-    /// Of all channels of its registry together.
-    pub channels: Arc<Mailbox>,
-    /// Of its courier; what its desk has not begun yet still waits.
-    pub courier: Arc<Mailbox>,
-    /// Of its registry.
-    pub registry: Arc<Mailbox>,
-    /// Of its users.
-    pub users: Arc<Mailbox>,
-}
-
-impl Mailboxes {
-    fn new() -> Self {
-        let of = Mailbox::new;
-        Self {
-            sessions: of(&["tick", "refused"]),
-            channels: of(&[
-                "publish",
-                "whisper",
-                "relayed",
-                "join",
-                "leave",
-                "tell",
-                "describe",
-                "resend",
-                "counted",
-                "entered",
-                "followed",
-                "list_members",
-                "watch",
-                "unwatch",
-                "terminate",
-                "retire",
-            ]),
-            courier: of(&[
-                "deliver",
-                "attach",
-                "detach",
-                "tell",
-                "forget",
-                "refuse",
-                "dismiss",
-                "dismiss_all",
-            ]),
-            registry: of(&["route", "channel_ended", "describe_all"]),
-            users: of(&["enter", "exit", "seen", "look_again"]),
-        }
-    }
-
-    /// Returns each kind of actor and what is counted of its mailboxes.
-    pub fn by_kind(&self) -> [(&'static str, &Mailbox); 5] {
-        [
-            ("session", &self.sessions),
-            ("channel", &self.channels),
-            ("courier", &self.courier),
-            ("registry", &self.registry),
-            ("users", &self.users),
-        ]
-    }
+/// Commands, turns and tasks that panicked, by kind of actor. A session that panics ends; a registry or users that
+/// do end the process.
+#[derive(Debug, Default)]
+pub struct Panics {
+    /// Of channels.
+    pub channels: Counter,
+    /// Of couriers.
+    pub couriers: Counter,
 }
 
 /// What the tables of one worker hold: nothing, once every client is gone and every wait is over.
@@ -346,16 +290,11 @@ impl Metrics {
         Self {
             actors: LiveActors::default(),
             ended: EndedActors::default(),
-            mail: (0..workers).map(|_| Mailboxes::new()).collect(),
+            panics: Panics::default(),
             loop_lag: Delays::new(LAG_BOUNDS),
             tables: (0..workers).map(|_| Tables::default()).collect(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
         }
-    }
-
-    /// Returns where the mailboxes of a worker are counted. An unknown one gets counters that nobody reads.
-    pub(crate) fn mail_of(&self, worker: usize) -> Mailboxes {
-        self.mail.get(worker).cloned().unwrap_or_else(Mailboxes::new)
     }
 
     /// Returns what is counted for an application. An unknown one gets counters that nobody reads.

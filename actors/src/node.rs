@@ -20,6 +20,7 @@ use crate::door::Usage;
 use crate::errand::Errand;
 use crate::facts::NodeError;
 use crate::limits::NodeLimits;
+use crate::mailbox::Mailboxes;
 use crate::membership::counters::Counters;
 use crate::membership::reach::Reach;
 use crate::membership::{MembershipHandle, MembershipSink};
@@ -99,13 +100,19 @@ impl NodeHandle {
         let Shared { crew, registries, limits, .. } = &*self.shared;
         let index = self.shared.next_worker();
         let worker = u16::try_from(index).map_err(|_| NodeError::Stopped)?;
-        let desk = Desk::new(worker, crew.clock(), limits.clone(), Arc::clone(crew.metrics()));
+        let desk = Desk::new(
+            worker,
+            crew.clock(),
+            limits.clone(),
+            Arc::clone(crew.metrics()),
+            crew.mail_of(index),
+        );
         let users = Users::new(index, Arc::clone(registries), crew, limits.offline_delay);
         let attached = crew.set_courier(index, Courier::start_beside(&desk))
             && registries.set(
                 index,
                 Registry::new(index, Arc::clone(crew)).start(),
-                crew.metrics(),
+                crew.mail_of(index).registry,
             )
             && self.shared.set_users(index, users.start());
         if attached {
@@ -144,6 +151,11 @@ impl NodeHandle {
     /// Returns what is counted.
     pub fn metrics(&self) -> &Metrics {
         self.shared.crew.metrics()
+    }
+
+    /// Returns what is counted of mailboxes, by worker.
+    pub fn mailboxes(&self) -> &[Mailboxes] {
+        self.shared.crew.mail()
     }
 
     /// Returns where onlookers stand.

@@ -3,6 +3,7 @@
 use actix::Message;
 
 use crate::mailbox::Named;
+use crate::mailbox::names::SESSION;
 use crate::protocol::SocketId;
 use crate::session::effect::Refused;
 
@@ -39,10 +40,10 @@ pub enum Notice {
 }
 
 impl Named for Notice {
-    fn name(&self) -> &'static str {
+    fn index(&self) -> usize {
         match self {
-            Self::Tick => "tick",
-            Self::Refused(_) => "refused",
+            Self::Tick => const { SESSION.index("tick") },
+            Self::Refused(_) => const { SESSION.index("refused") },
         }
     }
 }

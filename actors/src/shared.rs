@@ -30,8 +30,8 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: NodeConfig) -> Arc<Self> {
-        let NodeConfig { apps, limits, workers } = config;
-        let crew = Crew::new(workers, &apps, limits.join);
+        let crew = Crew::new(&config);
+        let NodeConfig { apps, limits, .. } = config;
         Arc::new(Self {
             registries: Registries::new(crew.workers(), &limits),
             users: (0..crew.workers()).map(|_| OnceLock::new()).collect(),
@@ -55,7 +55,7 @@ impl Shared {
 
     /// Sets the place of a worker's users; `false` if it is taken.
     pub(crate) fn set_users(&self, worker: usize, users: Addr<Users>) -> bool {
-        let users = Postbox::new(users, self.crew.metrics().mail_of(worker).users);
+        let users = Postbox::new(users, self.crew.mail_of(worker).users);
         self.users.get(worker).is_some_and(|place| place.set(users).is_ok())
     }
 

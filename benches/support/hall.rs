@@ -60,10 +60,20 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Makes a node of so many worker threads.
+    #[allow(
+        dead_code,
+        reason = "not every user of this file has mailboxes that are always measured"
+    )]
     pub(crate) fn build(workers: usize) -> Self {
+        Self::build_with(workers, true)
+    }
+
+    /// As [`Self::build`], with mailboxes that are measured or not.
+    pub(crate) fn build_with(workers: usize, mailbox_metrics: bool) -> Self {
         let app = App::new("testapp", Credential::new("1234567890", "abcdefghij"));
         let mut config = NodeConfig::new(Apps::new([app]));
         config.workers = workers;
+        config.mailbox_metrics = mailbox_metrics;
         let node = Node::start(config).handle();
         Self {
             app: Arc::clone(node.apps().by_id("testapp").unwrap()),
@@ -145,8 +155,17 @@ pub(crate) struct Hall {
 }
 
 impl Hall {
+    #[allow(
+        dead_code,
+        reason = "not every user of this file has mailboxes that are always measured"
+    )]
     pub(crate) async fn open(sockets: u32) -> Self {
-        let stage = Stage::build(1);
+        Self::open_with(sockets, true).await
+    }
+
+    /// As [`Self::open`], with mailboxes that are measured or not.
+    pub(crate) async fn open_with(sockets: u32, mailbox_metrics: bool) -> Self {
+        let stage = Stage::build_with(1, mailbox_metrics);
         let worker = stage.node.attach_worker().unwrap();
         let audience = Audience::seat(&stage, &worker, sockets).await;
         Self { stage, audience, _worker: worker }

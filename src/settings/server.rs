@@ -53,6 +53,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
         .map(|(path, value)| application::read(Section::of(path, value, keys.report()), around))
         .collect();
     let workers = workers(&mut keys);
+    let mailbox_metrics = keys.flag("mailbox-metrics", true);
     let timeouts = timeouts(&mut keys, compatibility);
     let limits = limits::node(keys.section("limits"), &timeouts);
     let socket = socket(keys.section("socket"));
@@ -67,7 +68,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
     relations::check_listeners(&keys, &listen, admin.as_ref());
     keys.finish();
     ServerConfig {
-        node: NodeConfig { apps: Apps::new(apps), limits, workers },
+        node: NodeConfig { apps: Apps::new(apps), limits, workers, mailbox_metrics },
         listen,
         tls,
         admin,

@@ -15,7 +15,7 @@ use super::watch::BridgeWatch;
 use super::{
     BridgeEvent, BridgeHandle, BridgeSink, Follow, Held, Relay, Relayed, Remembered, Unfollow,
 };
-use crate::mailbox::{Letter, Mailbox};
+use crate::mailbox::{Letter, Mail};
 use crate::protocol::ChannelKey;
 
 /// What the nodes of one process share.
@@ -37,7 +37,7 @@ impl Hub {
             state.nodes.len() - 1
         });
         let watch = Arc::new(BridgeWatch::unbreakable());
-        let bridge = LoopbackBridge { hub: self.clone(), node, mail: Arc::clone(&watch.mail) };
+        let bridge = LoopbackBridge { hub: self.clone(), node, mail: watch.mail.clone() };
         let bridge = LoopbackBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| bridge);
         BridgeHandle::new(&bridge, watch)
     }
@@ -51,7 +51,7 @@ impl Hub {
 struct LoopbackBridge {
     hub: Hub,
     node: usize,
-    mail: Arc<Mailbox>,
+    mail: Mail,
 }
 
 impl Actor for LoopbackBridge {

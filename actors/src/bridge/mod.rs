@@ -21,6 +21,7 @@ use self::watch::BridgeWatch;
 use crate::channel::Member;
 use crate::door::Place;
 use crate::facts::Repeatable;
+use crate::mailbox::names::BRIDGE;
 use crate::mailbox::{Letter, Named, Postbox};
 use crate::membership::{Counts, Position};
 use crate::protocol::{ChannelKey, EventName, SocketId, UserId};
@@ -151,20 +152,20 @@ pub struct Unfollow {
 }
 
 impl Named for Relay {
-    fn name(&self) -> &'static str {
-        "relay"
+    fn index(&self) -> usize {
+        const { BRIDGE.index("relay") }
     }
 }
 
 impl Named for Follow {
-    fn name(&self) -> &'static str {
-        "follow"
+    fn index(&self) -> usize {
+        const { BRIDGE.index("follow") }
     }
 }
 
 impl Named for Unfollow {
-    fn name(&self) -> &'static str {
-        "unfollow"
+    fn index(&self) -> usize {
+        const { BRIDGE.index("unfollow") }
     }
 }
 
@@ -239,7 +240,7 @@ impl BridgeHandle {
             + ToEnvelope<A, Letter<Follow>>
             + ToEnvelope<A, Letter<Unfollow>>,
     {
-        let mail = || Arc::clone(&watch.mail);
+        let mail = || watch.mail.clone();
         Self {
             relay: Postbox::new(bridge.clone().recipient(), mail()),
             follow: Postbox::new(bridge.clone().recipient(), mail()),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::wire::WireError;
-use crate::mailbox::Mailbox;
+use crate::lifeline::contain;
+use crate::mailbox::{Mail, names};
 use crate::metrics::{Counter, Gauge};
 
 /// The state of one bridge and its counters: atomics that the bridge raises and anybody reads.
@@ -32,8 +33,10 @@ pub struct BridgeWatch {
     pub duplicates: Counter,
     /// What was dropped, by cause.
     pub dropped: Dropped,
-    /// What is counted of the bridge's mailbox; its panics are those of commands, messages and tasks.
-    pub mail: Arc<Mailbox>,
+    /// Commands, messages and tasks of the bridge that panicked.
+    pub panics: Counter,
+    /// What is counted of the bridge's mailbox.
+    pub mail: Mail,
 }
 
 /// The state of one part of a bridge: what leads to one partition.
@@ -99,8 +102,8 @@ impl Dropped {
 }
 
 impl BridgeWatch {
-    /// Makes the watch of a bridge of these parts.
-    pub(crate) fn over(parts: Vec<Arc<PartWatch>>) -> Self {
+    /// Makes the watch of a bridge of these parts, whose mailbox is measured or not.
+    pub(crate) fn over(parts: Vec<Arc<PartWatch>>, measured: bool) -> Self {
         Self {
             parts,
             connections: Counter::default(),
@@ -113,13 +116,23 @@ impl BridgeWatch {
             epochs: Counter::default(),
             duplicates: Counter::default(),
             dropped: Dropped::default(),
-            mail: Mailbox::new(&["relay", "follow", "unfollow"]),
+            panics: Counter::default(),
+            mail: Mail::new(names::BRIDGE, measured),
         }
     }
 
     /// Makes the watch of a bridge that cannot break.
     pub(crate) fn unbreakable() -> Self {
-        Self::over(Vec::new())
+        Self::over(Vec::new(), true)
+    }
+
+    /// Does something of the bridge. A panic costs what was done, and is counted.
+    pub(crate) fn contain<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        let result = contain("bridge", work);
+        if result.is_none() {
+            self.panics.add(1);
+        }
+        result
     }
 
     /// Tells whether events go out, and come in, and everything that goes out comes in again; in every

@@ -10,6 +10,7 @@ use crate::channel::{Member, Seen};
 use crate::config::App;
 use crate::door::Place;
 use crate::facts::{ChannelFacts, Publication};
+use crate::mailbox::names::{CHANNEL, REGISTRY};
 use crate::mailbox::{Letter, Named, Postbox};
 use crate::membership::{Counts, Outcome, Position, Ticket};
 use crate::protocol::kind::Capabilities;
@@ -30,8 +31,8 @@ pub(crate) struct Route {
 pub(crate) type Watcher = Postbox<Recipient<Letter<Seen>>>;
 
 impl Named for Route {
-    fn name(&self) -> &'static str {
-        "route"
+    fn index(&self) -> usize {
+        const { REGISTRY.index("route") }
     }
 }
 
@@ -108,23 +109,23 @@ impl<T> Answer<T> {
 }
 
 impl Named for Command {
-    fn name(&self) -> &'static str {
+    fn index(&self) -> usize {
         match self {
-            Self::Publish { .. } => "publish",
-            Self::Join(_) => "join",
-            Self::Leave { .. } => "leave",
-            Self::Resend { .. } => "resend",
-            Self::Whisper { .. } => "whisper",
-            Self::Tell { .. } => "tell",
-            Self::Terminate => "terminate",
-            Self::Watch { .. } => "watch",
-            Self::Unwatch => "unwatch",
-            Self::Describe(_) => "describe",
-            Self::ListMembers(_) => "list_members",
-            Self::Relayed { .. } => "relayed",
-            Self::Entered { .. } => "entered",
-            Self::Counted(_) => "counted",
-            Self::Followed { .. } => "followed",
+            Self::Publish { .. } => const { CHANNEL.index("publish") },
+            Self::Join(_) => const { CHANNEL.index("join") },
+            Self::Leave { .. } => const { CHANNEL.index("leave") },
+            Self::Resend { .. } => const { CHANNEL.index("resend") },
+            Self::Whisper { .. } => const { CHANNEL.index("whisper") },
+            Self::Tell { .. } => const { CHANNEL.index("tell") },
+            Self::Terminate => const { CHANNEL.index("terminate") },
+            Self::Watch { .. } => const { CHANNEL.index("watch") },
+            Self::Unwatch => const { CHANNEL.index("unwatch") },
+            Self::Describe(_) => const { CHANNEL.index("describe") },
+            Self::ListMembers(_) => const { CHANNEL.index("list_members") },
+            Self::Relayed { .. } => const { CHANNEL.index("relayed") },
+            Self::Entered { .. } => const { CHANNEL.index("entered") },
+            Self::Counted(_) => const { CHANNEL.index("counted") },
+            Self::Followed { .. } => const { CHANNEL.index("followed") },
         }
     }
 }

@@ -33,7 +33,8 @@ use crate::config::App;
 use crate::crew::Crew;
 use crate::facts::ChannelFacts;
 use crate::lifeline::contain;
-use crate::mailbox::{Letter, Mailbox, Named, Postbox};
+use crate::mailbox::names::{CHANNEL, REGISTRY};
+use crate::mailbox::{Letter, Mail, Named, Postbox};
 use crate::membership::Counts;
 use crate::metrics::{Alive, AppMetrics};
 use crate::protocol::kind::Capabilities;
@@ -55,8 +56,8 @@ const TERMINATED: (ErrorCode, &str) = (ErrorCode::Unauthorized, "You got disconn
 pub(crate) struct Retire;
 
 impl Named for Retire {
-    fn name(&self) -> &'static str {
-        "retire"
+    fn index(&self) -> usize {
+        const { CHANNEL.index("retire") }
     }
 }
 
@@ -70,8 +71,8 @@ pub(crate) struct ChannelEnded {
 }
 
 impl Named for ChannelEnded {
-    fn name(&self) -> &'static str {
-        "channel_ended"
+    fn index(&self) -> usize {
+        const { REGISTRY.index("channel_ended") }
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) struct ChannelActor {
     app: Arc<App>,
     can: Capabilities,
     crew: Arc<Crew>,
-    mail: Arc<Mailbox>,
+    mail: Mail,
     metrics: Arc<AppMetrics>,
     ended: Registrar,
     subscribers: HashMap<SocketId, Subscriber, foldhash::fast::RandomState>,
@@ -136,7 +137,7 @@ impl ChannelActor {
         id: ChannelId,
         app: Arc<App>,
         crew: Arc<Crew>,
-        mail: Arc<Mailbox>,
+        mail: Mail,
         ended: Registrar,
     ) -> Self {
         Self {
@@ -243,10 +244,10 @@ impl ChannelActor {
 
     /// Does some work; a panic costs the channel.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
-        let mail = Arc::clone(&self.mail);
-        if self.failed || contain("channel", &mail.panics, || work(self)).is_some() {
+        if self.failed || contain("channel", || work(self)).is_some() {
             return;
         }
+        self.crew.metrics().panics.channels.add(1);
         self.failed = true;
         self.dismiss_all(FAILED);
         self.report(Ended::Failed);

@@ -15,6 +15,7 @@ use super::presence::Presence;
 use super::{ChannelActor, Member};
 use crate::config::App;
 use crate::mailbox::Named;
+use crate::mailbox::names::USERS;
 use crate::membership::Position;
 use crate::membership::mirror::Mirror;
 use crate::protocol::UserId;
@@ -30,8 +31,8 @@ pub(crate) struct Seen {
 }
 
 impl Named for Seen {
-    fn name(&self) -> &'static str {
-        "seen"
+    fn index(&self) -> usize {
+        const { USERS.index("seen") }
     }
 }
 

@@ -24,8 +24,8 @@ use self::wheel::Wheel;
 use crate::clock::{Clock, Moment};
 use crate::errand::Errand;
 use crate::limits::NodeLimits;
-use crate::mailbox::{Letter, Taken};
-use crate::metrics::{Alive, Counter, Mailboxes, Metrics};
+use crate::mailbox::{Letter, Mailboxes, Taken};
+use crate::metrics::{Alive, Metrics};
 use crate::outbox::{Ending, Flushed, Outbox, Pushed, Spare, Tick};
 use crate::protocol::{ErrorCode, Frame, SocketId};
 use crate::seat::{ChannelId, Notice, Seat};
@@ -63,13 +63,14 @@ impl Desk {
         clock: Clock,
         limits: NodeLimits,
         metrics: Arc<Metrics>,
+        mail: Mailboxes,
     ) -> Rc<Self> {
         Rc::new(Self {
             worker,
             clock,
             limits,
-            mail: metrics.mail_of(worker.into()),
             metrics,
+            mail,
             outboxes: RefCell::default(),
             by_socket: RefCell::default(),
             members: RefCell::default(),
@@ -91,11 +92,6 @@ impl Desk {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
-    }
-
-    /// Returns where the panics of the courier beside it are counted.
-    pub(crate) fn panics(&self) -> &Counter {
-        &self.mail.courier.panics
     }
 
     /// Returns how many connections are open here.

@@ -1,24 +1,10 @@
 //! What a membership has done, and how fresh its leases are: raised by it, read by anybody.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mail, names};
 use crate::metrics::{Counter, Gauge};
-
-/// What keepers and routers are told, the most frequent first.
-const MESSAGES: &[&str] = &[
-    "count",
-    "enter",
-    "leave",
-    "vacate",
-    "count_channel",
-    "list_members",
-    "list_occupied",
-    "report_connections",
-    "retire",
-];
 
 /// See the module.
 #[derive(Debug)]
@@ -35,18 +21,20 @@ pub struct Counters {
     pub reaped: Counter,
     /// Users that were gone with a dead node.
     pub users_expired: Counter,
+    /// Commands and tasks of keepers that panicked.
+    pub panics: Counter,
     /// What is counted of the mailboxes of all keepers together.
-    pub keepers: Arc<Mailbox>,
+    pub keepers: Mail,
     /// What is counted of the router's mailbox; of a cluster only.
-    pub router: Arc<Mailbox>,
+    pub router: Mail,
     clock: Clock,
     /// When the lease was last renewed, in milliseconds since the start, by partition.
     renewed_at: Vec<Gauge>,
 }
 
 impl Counters {
-    /// Starts at nothing, with a lease in each of so many partitions.
-    pub(crate) fn new(partitions: usize) -> Self {
+    /// Starts at nothing, with a lease in each of so many partitions. Mailboxes are measured or not.
+    pub(crate) fn new(partitions: usize, measured: bool) -> Self {
         Self {
             told: Counter::default(),
             failures: Counter::default(),
@@ -54,8 +42,9 @@ impl Counters {
             declared_dead: Counter::default(),
             reaped: Counter::default(),
             users_expired: Counter::default(),
-            keepers: Mailbox::new(MESSAGES),
-            router: Mailbox::new(MESSAGES),
+            panics: Counter::default(),
+            keepers: Mail::new(names::KEEPER, measured),
+            router: Mail::new(names::KEEPER, measured && partitions > 1),
             clock: Clock::start(),
             renewed_at: (0..partitions).map(|_| Gauge::default()).collect(),
         }
@@ -83,7 +72,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_age_is_that_of_the_oldest_lease() {
-        let counters = Counters::new(2);
+        let counters = Counters::new(2, true);
         let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
         pass(3).await;
         counters.renewed(0);

@@ -10,7 +10,7 @@ use super::{
     Count, CountChannel, Counts, Described, Enter, Leave, ListMembers, ListOccupied,
     MembershipError, ReportConnections, Roster, Vacate,
 };
-use crate::mailbox::{Letter, Mailbox, Postbox};
+use crate::mailbox::{Letter, Mail, Postbox};
 use crate::protocol::{AppId, ChannelKey, ChannelName};
 
 /// Where a message of this kind is posted.
@@ -33,7 +33,7 @@ pub struct MembershipHandle {
 
 impl MembershipHandle {
     /// Makes the handle of whoever takes all that concerns a membership, and opens it in that mailbox.
-    pub(crate) fn new<A>(taker: &Addr<A>, mail: &Arc<Mailbox>, counters: &Arc<Counters>) -> Self
+    pub(crate) fn new<A>(taker: &Addr<A>, mail: &Mail, counters: &Arc<Counters>) -> Self
     where
         A: Actor<Context = Context<A>>
             + Handler<Letter<Enter>>
@@ -46,14 +46,14 @@ impl MembershipHandle {
             + Handler<Letter<ListOccupied>>,
     {
         Self {
-            enter: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
-            leave: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
-            count: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
-            vacate: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
-            connections: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
-            list_members: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
-            count_channel: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
-            list_occupied: Postbox::new(taker.clone().recipient(), Arc::clone(mail)),
+            enter: Postbox::new(taker.clone().recipient(), mail.clone()),
+            leave: Postbox::new(taker.clone().recipient(), mail.clone()),
+            count: Postbox::new(taker.clone().recipient(), mail.clone()),
+            vacate: Postbox::new(taker.clone().recipient(), mail.clone()),
+            connections: Postbox::new(taker.clone().recipient(), mail.clone()),
+            list_members: Postbox::new(taker.clone().recipient(), mail.clone()),
+            count_channel: Postbox::new(taker.clone().recipient(), mail.clone()),
+            list_occupied: Postbox::new(taker.clone().recipient(), mail.clone()),
             counters: Arc::clone(counters),
         }
     }

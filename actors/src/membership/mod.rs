@@ -27,6 +27,7 @@ pub use self::handle::MembershipHandle;
 use crate::channel::Member;
 use crate::facts::CachedEvent;
 use crate::mailbox::Named;
+use crate::mailbox::names::KEEPER;
 use crate::protocol::{AppId, ChannelKey, ChannelName, UserId};
 
 /// Where a channel's sequence stands.
@@ -161,50 +162,50 @@ pub struct ListOccupied {
 }
 
 impl Named for Enter {
-    fn name(&self) -> &'static str {
-        "enter"
+    fn index(&self) -> usize {
+        const { KEEPER.index("enter") }
     }
 }
 
 impl Named for Leave {
-    fn name(&self) -> &'static str {
-        "leave"
+    fn index(&self) -> usize {
+        const { KEEPER.index("leave") }
     }
 }
 
 impl Named for Count {
-    fn name(&self) -> &'static str {
-        "count"
+    fn index(&self) -> usize {
+        const { KEEPER.index("count") }
     }
 }
 
 impl Named for Vacate {
-    fn name(&self) -> &'static str {
-        "vacate"
+    fn index(&self) -> usize {
+        const { KEEPER.index("vacate") }
     }
 }
 
 impl Named for ReportConnections {
-    fn name(&self) -> &'static str {
-        "report_connections"
+    fn index(&self) -> usize {
+        const { KEEPER.index("report_connections") }
     }
 }
 
 impl Named for ListMembers {
-    fn name(&self) -> &'static str {
-        "list_members"
+    fn index(&self) -> usize {
+        const { KEEPER.index("list_members") }
     }
 }
 
 impl Named for CountChannel {
-    fn name(&self) -> &'static str {
-        "count_channel"
+    fn index(&self) -> usize {
+        const { KEEPER.index("count_channel") }
     }
 }
 
 impl Named for ListOccupied {
-    fn name(&self) -> &'static str {
-        "list_occupied"
+    fn index(&self) -> usize {
+        const { KEEPER.index("list_occupied") }
     }
 }
 

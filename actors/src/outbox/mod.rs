@@ -21,7 +21,7 @@ use self::lanes::Lanes;
 pub(crate) use self::lanes::Tick;
 pub(crate) use self::spare::Spare;
 use crate::door::tell;
-use crate::mailbox::{Letter, Mailbox};
+use crate::mailbox::{Letter, Mail};
 use crate::metrics::AppMetrics;
 use crate::protocol::{Frame, SocketId};
 use crate::seat::{ChannelId, Notice};
@@ -174,8 +174,8 @@ impl<W: Wire + ?Sized> Outbox<W> {
 
     /// Tells the session something by its mailbox, if it goes on. Bounded: one tick and one answer per command
     /// at most.
-    pub(crate) fn notify(&self, notice: Notice, mail: &Mailbox) {
-        if self.ending() != Ending::Broken {
+    pub(crate) fn notify(&self, notice: Notice, mail: &Mail) {
+        if self.ending() != Ending::Broken && self.session.connected() {
             self.unread.set(self.unread.get() + 1);
             tell(&self.session, mail.seal(notice));
         }

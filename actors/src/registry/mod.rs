@@ -22,8 +22,9 @@ use crate::config::App;
 use crate::crew::Crew;
 use crate::facts::ChannelFacts;
 use crate::lifeline::vital;
-use crate::mailbox::{Letter, Named, Postbox};
-use crate::metrics::{Alive, Mailboxes};
+use crate::mailbox::names::REGISTRY;
+use crate::mailbox::{Letter, Mailboxes, Named, Postbox};
+use crate::metrics::Alive;
 use crate::protocol::{AppId, ChannelKey, ChannelName};
 use crate::seat::ChannelId;
 
@@ -39,8 +40,8 @@ pub(crate) struct DescribeAll {
 }
 
 impl Named for DescribeAll {
-    fn name(&self) -> &'static str {
-        "describe_all"
+    fn index(&self) -> usize {
+        const { REGISTRY.index("describe_all") }
     }
 }
 
@@ -67,7 +68,7 @@ impl Registry {
         Self {
             worker,
             _alive: crew.metrics().actors.registries.enter(),
-            mail: crew.metrics().mail_of(worker),
+            mail: crew.mail_of(worker),
             crew,
             channels: HashMap::default(),
         }
@@ -92,9 +93,9 @@ impl Registry {
     fn start_channel(&mut self, key: ChannelKey, app: Arc<App>, ctx: &Context<Self>) {
         let id = self.crew.next_channel();
         let crew = Arc::clone(&self.crew);
-        let mail = Arc::clone(&self.mail.channels);
-        let ended = Registrar::new(ctx.address().recipient(), Arc::clone(&self.mail.registry));
-        let channel = ChannelActor::new(key.clone(), id, app, crew, Arc::clone(&mail), ended);
+        let mail = self.mail.channels.clone();
+        let ended = Registrar::new(ctx.address().recipient(), self.mail.registry.clone());
+        let channel = ChannelActor::new(key.clone(), id, app, crew, mail.clone(), ended);
         let channel = Postbox::new(channel.start(), mail);
         if let Some(bridge) = self.crew.bridge() {
             bridge.follow(key.clone(), id);

@@ -10,8 +10,7 @@ use crate::channel::Route;
 use crate::door::{Bound, Place, Usage};
 use crate::facts::NodeError;
 use crate::limits::NodeLimits;
-use crate::mailbox::Postbox;
-use crate::metrics::Metrics;
+use crate::mailbox::{Mail, Postbox};
 use crate::protocol::ChannelKey;
 
 /// One for each node, shared by its threads.
@@ -40,8 +39,8 @@ impl Registries {
     }
 
     /// Sets a worker's registry; `false` if it has one.
-    pub(crate) fn set(&self, worker: usize, registry: Addr<Registry>, metrics: &Metrics) -> bool {
-        let registry = Postbox::new(registry, metrics.mail_of(worker).registry);
+    pub(crate) fn set(&self, worker: usize, registry: Addr<Registry>, mail: Mail) -> bool {
+        let registry = Postbox::new(registry, mail);
         self.shards.get(worker).is_some_and(|shard| shard.registry.set(registry).is_ok())
     }
 

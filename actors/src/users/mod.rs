@@ -21,7 +21,8 @@ use crate::config::App;
 use crate::crew::Crew;
 use crate::door::Place;
 use crate::lifeline::vital;
-use crate::mailbox::{Letter, Mailbox, Named, Postbox};
+use crate::mailbox::names::USERS;
+use crate::mailbox::{Letter, Mail, Named, Postbox};
 use crate::metrics::{Alive, Metrics};
 use crate::protocol::{AppId, ChannelKey, ChannelName, Frame, UserId};
 use crate::registry::Registries;
@@ -59,20 +60,20 @@ pub(crate) struct Exit {
 pub(crate) struct LookAgain;
 
 impl Named for Enter {
-    fn name(&self) -> &'static str {
-        "enter"
+    fn index(&self) -> usize {
+        const { USERS.index("enter") }
     }
 }
 
 impl Named for Exit {
-    fn name(&self) -> &'static str {
-        "exit"
+    fn index(&self) -> usize {
+        const { USERS.index("exit") }
     }
 }
 
 impl Named for LookAgain {
-    fn name(&self) -> &'static str {
-        "look_again"
+    fn index(&self) -> usize {
+        const { USERS.index("look_again") }
     }
 }
 
@@ -82,7 +83,7 @@ impl Named for LookAgain {
 pub(crate) struct Users {
     worker: usize,
     metrics: Arc<Metrics>,
-    mail: Arc<Mailbox>,
+    mail: Mail,
     registries: Arc<Registries>,
     offline_delay: Duration,
     /// All users are on this node.
@@ -101,7 +102,7 @@ impl Users {
         let metrics = Arc::clone(crew.metrics());
         let alive = metrics.actors.users.enter();
         let (is_alone, realms) = (crew.membership().is_none(), HashMap::new());
-        let mail = metrics.mail_of(worker).users;
+        let mail = crew.mail_of(worker).users;
         Self { worker, metrics, mail, registries, offline_delay, is_alone, realms, _alive: alive }
     }
 
@@ -223,7 +224,7 @@ impl Users {
     // --- users who are watched, on all nodes ---
 
     fn follow(&self, app: &Arc<App>, user: UserId, ctx: &Context<Self>) {
-        let watcher = Postbox::new(ctx.address().recipient(), Arc::clone(&self.mail));
+        let watcher = Postbox::new(ctx.address().recipient(), self.mail.clone());
         self.to_user(app, &user.clone(), Command::Watch { user, watcher });
     }
 

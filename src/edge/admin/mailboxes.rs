@@ -1,8 +1,8 @@
 //! What is told of actors and their mailboxes, in the text format of metrics.
 
 use micronotifier_actors::NodeHandle;
-use micronotifier_actors::mailbox::Mailbox;
-use micronotifier_actors::metrics::{Delays, Mailboxes};
+use micronotifier_actors::mailbox::{Mailbox, Mailboxes};
+use micronotifier_actors::metrics::Delays;
 
 use super::exposition::{Exposition, Kind};
 
@@ -12,7 +12,7 @@ type OfKind<'n> = (&'static str, Vec<&'n Mailbox>);
 /// What is told of the mailboxes of each kind and worker: name, kind, help, and where it is read.
 type PerWorker = (&'static str, Kind, &'static str, fn(&Mailbox) -> u64);
 
-const PER_WORKER: [PerWorker; 3] = [
+const PER_WORKER: [PerWorker; 4] = [
     (
         "micronotifier_mailbox_depth",
         Kind::Gauge,
@@ -30,6 +30,12 @@ const PER_WORKER: [PerWorker; 3] = [
         Kind::Counter,
         "Messages that went unread when their actor ended.",
         Mailbox::dropped,
+    ),
+    (
+        "micronotifier_mailbox_messages_undeliverable_total",
+        Kind::Counter,
+        "Messages that were not posted because their actor was gone.",
+        Mailbox::undeliverable,
     ),
 ];
 
@@ -49,15 +55,19 @@ const TIMED: [Timed; 2] = [
     ),
 ];
 
-/// Writes the metrics of all mailboxes.
+/// Writes how actors have ended, and the metrics of all mailboxes unless those are switched off.
 pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
-    let mut kinds = by_kind(&node.metrics().mail);
-    if let Some(bridge) = node.bridge() {
-        kinds.push(("bridge", vec![&bridge.mail]));
+    expose_ends(exposition, node);
+    let mut kinds = by_kind(node.mailboxes());
+    if kinds.is_empty() {
+        return;
     }
-    if let Some(membership) = node.membership_counters() {
-        kinds.push(("keeper", vec![&membership.keepers]));
-        kinds.push(("router", vec![&membership.router]));
+    let bridge = node.bridge().map(|bridge| ("bridge", &bridge.mail));
+    let membership = node.membership_counters();
+    let keepers = membership.map(|membership| ("keeper", &membership.keepers));
+    let router = membership.map(|membership| ("router", &membership.router));
+    for (kind, mail) in [bridge, keepers, router].into_iter().flatten() {
+        kinds.extend(mail.figures().map(|mailbox| (kind, vec![mailbox])));
     }
     for (name, kind, help, read) in PER_WORKER {
         let mut family = exposition.family(name, kind, help);
@@ -75,7 +85,6 @@ pub(super) fn expose(exposition: &mut Exposition, node: &NodeHandle) {
             family.delays(&[("kind", *kind)], mailboxes.iter().map(|mailbox| read(mailbox)));
         }
     }
-    expose_ends(exposition, node, &kinds);
 }
 
 fn expose_messages(exposition: &mut Exposition, kinds: &[OfKind<'_>]) {
@@ -95,8 +104,8 @@ fn expose_messages(exposition: &mut Exposition, kinds: &[OfKind<'_>]) {
     }
 }
 
-fn expose_ends(exposition: &mut Exposition, node: &NodeHandle, kinds: &[OfKind<'_>]) {
-    let ended = &node.metrics().ended;
+fn expose_ends(exposition: &mut Exposition, node: &NodeHandle) {
+    let (ended, panics) = (&node.metrics().ended, &node.metrics().panics);
     let mut family = exposition.family(
         "micronotifier_actors_ended_total",
         Kind::Counter,
@@ -112,20 +121,28 @@ fn expose_ends(exposition: &mut Exposition, node: &NodeHandle, kinds: &[OfKind<'
         Kind::Counter,
         "Commands, turns and tasks of actors that panicked.",
     );
-    for (kind, mailboxes) in kinds {
-        let contained: u64 = mailboxes.iter().map(|mailbox| mailbox.panics.get()).sum();
+    let mut told = vec![
         // a session that panics ends
-        let ends = if *kind == "session" { ended.sessions.panicked.get() } else { 0 };
-        family.value(&[("kind", *kind)], contained + ends);
+        ("session", &ended.sessions.panicked),
+        ("channel", &panics.channels),
+        ("courier", &panics.couriers),
+    ];
+    told.extend(node.bridge().map(|bridge| ("bridge", &bridge.panics)));
+    told.extend(node.membership_counters().map(|membership| ("keeper", &membership.panics)));
+    for (kind, count) in told {
+        family.value(&[("kind", kind)], count.get());
     }
 }
 
-/// Turns what is kept by worker into what is kept by kind.
+/// Turns what is kept by worker into what is kept by kind; nothing where it is switched off.
 fn by_kind(workers: &[Mailboxes]) -> Vec<OfKind<'_>> {
     let mut kinds: Vec<OfKind<'_>> = Vec::new();
     for (index, (kind, _)) in workers.first().into_iter().flat_map(Mailboxes::by_kind).enumerate() {
         let of_kind = workers.iter().filter_map(|worker| worker.by_kind().into_iter().nth(index));
-        kinds.push((kind, of_kind.map(|(_, mailbox)| mailbox).collect()));
+        let mailboxes: Vec<_> = of_kind.filter_map(|(_, mail)| mail.figures()).collect();
+        if !mailboxes.is_empty() {
+            kinds.push((kind, mailboxes));
+        }
     }
     kinds
 }

@@ -34,13 +34,13 @@ use self::topic::Epoch;
 use super::watch::{BridgeWatch, PartWatch};
 use super::wire::Wire;
 use super::{BridgeError, BridgeHandle, BridgeSink, Follow, Relay, Unfollow};
-use crate::lifeline::contain;
 use crate::mailbox::Letter;
 use crate::redis::{ByPartition, Keys, Link, LinkError, Partition, RedisOptions};
 
 /// A bridge that has looked whether Redis can be used, and can start.
 pub struct Ready {
     options: RedisOptions,
+    mailbox_metrics: bool,
 }
 
 impl Ready {
@@ -58,7 +58,13 @@ impl Ready {
             Err(error @ LinkError::Refused { .. }) => return Err(error),
             Err(error) => log::warn!("{error}; starting all the same, not ready until it answers"),
         }
-        Ok(Self { options })
+        Ok(Self { options, mailbox_metrics: true })
+    }
+
+    /// Sets whether its mailbox is measured, which it is otherwise.
+    #[must_use]
+    pub fn with_mailbox_metrics(self, mailbox_metrics: bool) -> Self {
+        Self { mailbox_metrics, ..self }
     }
 
     /// Starts the bridge of one node. Call it inside an actix system.
@@ -66,7 +72,7 @@ impl Ready {
         let partitions = Partition::all(&self.options.topology)
             .map(|partition| (*partition, Arc::<PartWatch>::default()));
         let parts = partitions.iter().map(|(_, state)| Arc::clone(state)).collect();
-        let watch = Arc::new(BridgeWatch::over(parts));
+        let watch = Arc::new(BridgeWatch::over(parts, self.mailbox_metrics));
         let seen = Arc::clone(&watch);
         let bridge = RedisBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| {
             RedisBridge::new(&self.options, &partitions, &sink, watch)
@@ -165,14 +171,14 @@ impl Actor for RedisBridge {
             let (of_publisher, of_subscriber) = (Arc::clone(&self.watch), Arc::clone(&self.watch));
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(publisher.run()).catch_unwind().await.is_err() {
-                    of_publisher.mail.panics.add(1);
+                    of_publisher.panics.add(1);
                     log::error!(actor = "bridge"; "the publisher panicked");
                     publisher.recover();
                 }
             });
             actix_rt::spawn(async move {
                 while AssertUnwindSafe(subscriber.run()).catch_unwind().await.is_err() {
-                    of_subscriber.mail.panics.add(1);
+                    of_subscriber.panics.add(1);
                     log::error!(actor = "bridge"; "the subscriber panicked");
                     subscriber.recover().await;
                 }
@@ -192,7 +198,7 @@ impl Handler<Letter<Relay>> for RedisBridge {
 
     fn handle(&mut self, relay: Letter<Relay>, _ctx: &mut Self::Context) {
         let taken = self.watch.mail.open(&relay);
-        contain("bridge", &self.watch.mail.panics, || self.relay(relay.message));
+        self.watch.contain(|| self.relay(relay.message));
         self.watch.mail.done(taken);
     }
 }
@@ -203,7 +209,7 @@ impl Handler<Letter<Follow>> for RedisBridge {
     fn handle(&mut self, follow: Letter<Follow>, _ctx: &mut Self::Context) {
         let taken = self.watch.mail.open(&follow);
         let Follow { key, wish } = follow.message;
-        contain("bridge", &self.watch.mail.panics, || self.wish(Wish::Follow { key, wish }));
+        self.watch.contain(|| self.wish(Wish::Follow { key, wish }));
         self.watch.mail.done(taken);
     }
 }
@@ -214,7 +220,7 @@ impl Handler<Letter<Unfollow>> for RedisBridge {
     fn handle(&mut self, unfollow: Letter<Unfollow>, _ctx: &mut Self::Context) {
         let taken = self.watch.mail.open(&unfollow);
         let Unfollow { key } = unfollow.message;
-        contain("bridge", &self.watch.mail.panics, || self.wish(Wish::Unfollow { key }));
+        self.watch.contain(|| self.wish(Wish::Unfollow { key }));
         self.watch.mail.done(taken);
     }
 }

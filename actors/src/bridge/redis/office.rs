@@ -10,7 +10,6 @@ use crate::bridge::watch::{BridgeWatch, PartWatch};
 use crate::bridge::wire::{Told, Wire, WireError};
 use crate::bridge::{BridgeEvent, BridgeSink, Held, Relayed, Remembered};
 use crate::door::Bound;
-use crate::lifeline::contain;
 use crate::membership::Position;
 use crate::protocol::ChannelKey;
 use crate::redis::{Keys, Link, Partition};
@@ -51,7 +50,7 @@ impl Office {
             self.watch.dropped.malformed.add(1);
             return None;
         };
-        let told = contain("bridge", &self.watch.mail.panics, || self.wire.read(key, envelope))?;
+        let told = self.watch.contain(|| self.wire.read(key, envelope))?;
         match told {
             Ok(told) => Some((position, Some(told))),
             Err(cause) => {
@@ -116,7 +115,7 @@ impl Office {
 
     /// Tells the node something. A panic there costs what is told.
     pub(super) fn emit(&self, event: BridgeEvent) {
-        contain("bridge", &self.watch.mail.panics, || (self.sink)(event));
+        self.watch.contain(|| (self.sink)(event));
     }
 
     pub(super) fn count(&self, seen: &Seen) {

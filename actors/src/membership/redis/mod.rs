@@ -79,6 +79,8 @@ pub struct Options {
     pub listed: usize,
     /// How long events of members are kept.
     pub history: History,
+    /// Whether its mailboxes are measured.
+    pub mailbox_metrics: bool,
 }
 
 impl Default for Options {
@@ -98,6 +100,7 @@ impl Default for Options {
             batch: 512,
             listed: 1_000_000,
             history: History::default(),
+            mailbox_metrics: true,
         }
     }
 }
@@ -166,7 +169,7 @@ impl RedisMembership {
         sink: MembershipSink,
     ) -> Self {
         let (partitions, listed) = (Partition::all(&options.topology), options.listed);
-        let counters = Arc::new(Counters::new(partitions.count()));
+        let counters = Arc::new(Counters::new(partitions.count(), options.mailbox_metrics));
         let arbiter = Arbiter::new().handle();
         let sink_of = router::sinks(partitions.count(), sink);
         let (beside, counted) = (arbiter.clone(), Arc::clone(&counters));
@@ -184,7 +187,7 @@ impl RedisMembership {
             let reaper = Reaper::new(Arc::clone(&task));
             Reaper::start_in_arbiter(&beside, move |_| reaper);
             let keeper = Keeper::start_in_arbiter(&beside, move |_| Keeper::new(task));
-            Postbox::new(keeper, Arc::clone(&counted.keepers))
+            Postbox::new(keeper, counted.keepers.clone())
         }));
         let handle = if keepers.count() == 1 {
             MembershipHandle::new(keepers.first().to(), &counters.keepers, &counters)

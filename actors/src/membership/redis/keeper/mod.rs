@@ -23,6 +23,7 @@ use super::client::{Client, ConnectError};
 use super::ledger::Ledger;
 use crate::clock::Clock;
 use crate::lifeline::contain;
+use crate::mailbox::names::KEEPER;
 use crate::mailbox::{Letter, Named, Taken};
 use crate::membership::{Count, Enter, Leave, MembershipEvent, Outcome, ReportConnections, Vacate};
 use crate::protocol::AppId;
@@ -38,8 +39,8 @@ pub(super) struct Retire {
 }
 
 impl Named for Retire {
-    fn name(&self) -> &'static str {
-        "retire"
+    fn index(&self) -> usize {
+        const { KEEPER.index("retire") }
     }
 }
 
@@ -271,9 +272,8 @@ impl Keeper {
         ctx: &mut Context<Self>,
         work: impl FnOnce(&mut Self, &mut Context<Self>),
     ) {
-        let task = Arc::clone(&self.task);
-        if contain("membership keeper", &task.counters.keepers.panics, || work(self, ctx)).is_none()
-        {
+        if contain("membership keeper", || work(self, ctx)).is_none() {
+            self.task.counters.panics.add(1);
             self.saying = false;
             self.former.push(Arc::clone(&self.incarnation));
             self.begin_anew(ctx);
