@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use futures_util::FutureExt as _;
+
 /// Runs one command of an actor. A panic is logged and becomes `None`; the caller then counts it, gives up
 /// what the command may have left half done, and nothing else.
 ///
@@ -11,6 +13,15 @@ pub(crate) fn contain<R>(who: &'static str, command: impl FnOnce() -> R) -> Opti
     let result = catch_unwind(AssertUnwindSafe(command)).ok();
     if result.is_none() {
         log::error!(actor = who; "a command panicked");
+    }
+    result
+}
+
+/// As [`contain`], for what an actor does beside itself.
+pub(crate) async fn contain_task<R>(who: &'static str, task: impl Future<Output = R>) -> Option<R> {
+    let result = AssertUnwindSafe(task).catch_unwind().await.ok();
+    if result.is_none() {
+        log::error!(actor = who; "a task panicked");
     }
     result
 }

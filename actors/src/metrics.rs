@@ -81,9 +81,8 @@ pub struct Metrics {
     pub ended: EndedActors,
     /// What panicked and was contained, by kind.
     pub panics: Panics,
-    /// How late the event loops of the workers were, looked at four times a second in each: what a socket
-    /// waits for its turn.
-    pub loop_lag: Delays,
+    /// How late the event loop was, looked at four times a second, by worker: what a socket waits for its turn.
+    pub loop_lag: Vec<Delays>,
     /// What the tables hold, by worker.
     pub tables: Vec<Tables>,
     apps: HashMap<AppId, Arc<AppMetrics>>,
@@ -291,7 +290,7 @@ impl Metrics {
             actors: LiveActors::default(),
             ended: EndedActors::default(),
             panics: Panics::default(),
-            loop_lag: Delays::new(LAG_BOUNDS),
+            loop_lag: (0..workers).map(|_| Delays::new(LAG_BOUNDS)).collect(),
             tables: (0..workers).map(|_| Tables::default()).collect(),
             apps: apps.iter().map(|app| (app.id.clone(), Arc::default())).collect(),
         }

@@ -10,6 +10,7 @@ use micronotifier_actors::clock::Clock;
 
 use super::idempotency::Idempotency;
 use super::rate::Rates;
+use super::ws::refusals::Refusals;
 use crate::config::EdgeConfig;
 
 /// How long a request body may take to arrive, unless the server sets another wait.
@@ -39,6 +40,8 @@ pub struct EdgeState {
     pub body_bytes: usize,
     /// Requests that are being answered.
     pub calls: Calls,
+    /// Clients that were not connected.
+    pub refusals: Arc<Refusals>,
 }
 
 /// Counts the requests that are being answered, so that the end of a server waits for them.
@@ -82,6 +85,7 @@ impl EdgeState {
             body_wait: BODY_WAIT,
             body_bytes: usize::MAX,
             calls: Calls::default(),
+            refusals: Arc::default(),
         }
     }
 }

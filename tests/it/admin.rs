@@ -86,7 +86,7 @@ fn check_122_metrics_count_what_an_application_does() {
 #[test]
 fn check_122_how_late_the_event_loops_were_is_told() {
     wait_until(&node(""), "a tick of a worker", |told| {
-        told.strip_prefix("micronotifier_worker_loop_lag_seconds_count ")
+        told.strip_prefix("micronotifier_worker_loop_lag_seconds_count{worker=\"1\"} ")
             .is_some_and(|count| count != "0")
     });
 }
@@ -113,7 +113,9 @@ fn tables_tell_what_they_hold_and_are_empty_when_everybody_has_gone() {
     for table in tables {
         wait_for(&node, &entries(table, 0));
     }
-    wait_for(&node, "micronotifier_outbox_bytes 0");
+    for worker in 0..2 {
+        wait_for(&node, &format!("micronotifier_outbox_bytes{{worker=\"{worker}\"}} 0"));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use micronotifier::config::{AdminConfig, ServerConfig};
 use serde_json::json;
 
 use crate::support::apps::{MAIN, PLAIN};
@@ -14,12 +15,14 @@ use crate::support::{Socket, TestNode, eventually};
 const ROUNDS: u32 = 8;
 
 fn node() -> TestNode {
+    node_with(|_| {})
+}
+
+fn node_with(adjust: impl FnOnce(&mut ServerConfig)) -> TestNode {
     TestNode::start(|config| {
-        config.admin = Some(micronotifier::config::AdminConfig {
-            host: "127.0.0.1".to_owned(),
-            port: 0,
-            token: String::new(),
-        });
+        adjust(config);
+        config.admin =
+            Some(AdminConfig { host: "127.0.0.1".to_owned(), port: 0, token: String::new() });
     })
 }
 
@@ -104,6 +107,10 @@ fn gauges_equal_a_recount_after_churn() {
         ("micronotifier_connections", plain.as_str(), 0),
         ("micronotifier_subscriptions", plain.as_str(), 0),
         ("micronotifier_mailbox_depth", "", 0),
+        ("micronotifier_mailbox_messages_undeliverable_total", "", 0),
+        ("micronotifier_queue_places_taken", "", 0),
+        ("micronotifier_queue_refusals_total", "", 0),
+        ("micronotifier_connections_refused_total", "", 0),
         ("micronotifier_actor_panics_total", "", 0),
         ("micronotifier_actors_ended_total", "panicked", 0),
         ("micronotifier_actors_ended_total", "evicted", 0),
@@ -138,6 +145,25 @@ fn gauges_equal_a_recount_after_churn() {
         ("micronotifier_connections", "", 0),
         ("micronotifier_subscriptions", "", 0),
     ]);
+    // ticks may go unread with a session; nobody else ends before all is read
+    for kind in ["channel", "courier", "registry", "users"] {
+        empty.push(("micronotifier_mailbox_messages_dropped_total", kind, 0));
+    }
+    // but for the moments at which those who have gone wanted to be woken
+    for table in [
+        "seats",
+        "sockets",
+        "audiences",
+        "subscriptions\"",
+        "watched_sockets",
+        "channels",
+        "signed_in",
+        "table=\"users",
+        "watched_users",
+        "idempotency_keys",
+    ] {
+        empty.push(("micronotifier_table_entries", table, 0));
+    }
     expect_figures(&node, &empty);
     let figures = Figures::read(&node);
     let retired = figures.sum("micronotifier_actors_ended_total", "kind=\"channel\"");
@@ -179,4 +205,50 @@ fn a_client_that_does_not_read_ends_as_evicted() {
             ("micronotifier_mailbox_depth", "", 0),
         ],
     );
+}
+
+#[test]
+fn mailboxes_that_are_not_measured_are_left_out_and_all_else_is_told() {
+    let node = node_with(|config| config.node.mailbox_metrics = false);
+    let mut stay: Vec<_> = (0..2).map(|round| churn(&node, round)).collect();
+    for socket in &mut stay {
+        socket.expect_event("e");
+    }
+    expect_figures(
+        &node,
+        &[
+            ("micronotifier_connections", "", 2),
+            ("micronotifier_actors", "kind=\"session\"", 2),
+            ("micronotifier_actors", "kind=\"channel\"", 3),
+            ("micronotifier_actors_ended_total", "kind=\"session\"", 4),
+            ("micronotifier_actor_panics_total", "", 0),
+            ("micronotifier_queue_places_taken", "", 0),
+        ],
+    );
+    let figures = Figures::read(&node);
+    let told: Vec<_> = figures.0.keys().filter(|name| name.contains("_mailbox_")).collect();
+    assert!(told.is_empty(), "{told:?}");
+    for worker in 0..2 {
+        let lag = format!("micronotifier_worker_loop_lag_seconds_count{{worker=\"{worker}\"}}");
+        figures.of(&lag);
+    }
+}
+
+#[test]
+fn clients_that_are_sent_away_are_counted_by_cause() {
+    let node = node_with(|config| config.node.limits.max_connections = Some(1));
+    let first = node.connect(MAIN);
+    let refused = Socket::try_upgrade(node.stream(), &target(MAIN), &[]);
+    assert_eq!(refused.expect_err("503").status, 503);
+    first.close();
+    eventually("a place is free", || {
+        Socket::try_upgrade(node.stream(), "/app/guess?protocol=7", &[]).is_ok()
+    });
+    let figures = Figures::read(&node);
+    let of = |cause| {
+        figures.of(&format!("micronotifier_connections_refused_total{{cause=\"{cause}\"}}"))
+    };
+    assert!(of("node_full") >= 1.0);
+    assert!((of("unknown_app") - 1.0).abs() < 0.1);
+    assert!(of("address_full") + of("too_fast") + of("app_full") + of("not_serving") < 0.1);
 }

@@ -16,6 +16,7 @@ use super::{
     BridgeEvent, BridgeHandle, BridgeSink, Follow, Held, Relay, Relayed, Remembered, Unfollow,
 };
 use crate::mailbox::{Letter, Mail};
+use crate::metrics::Alive;
 use crate::protocol::ChannelKey;
 
 /// What the nodes of one process share.
@@ -37,7 +38,12 @@ impl Hub {
             state.nodes.len() - 1
         });
         let watch = Arc::new(BridgeWatch::unbreakable());
-        let bridge = LoopbackBridge { hub: self.clone(), node, mail: watch.mail.clone() };
+        let bridge = LoopbackBridge {
+            hub: self.clone(),
+            node,
+            mail: watch.mail.clone(),
+            _alive: watch.living.enter(),
+        };
         let bridge = LoopbackBridge::start_in_arbiter(&Arbiter::new().handle(), move |_| bridge);
         BridgeHandle::new(&bridge, watch)
     }
@@ -52,6 +58,7 @@ struct LoopbackBridge {
     hub: Hub,
     node: usize,
     mail: Mail,
+    _alive: Alive,
 }
 
 impl Actor for LoopbackBridge {

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::wire::WireError;
+use crate::clock::{Clock, Moment};
 use crate::lifeline::contain;
 use crate::mailbox::{Mail, names};
-use crate::metrics::{Counter, Gauge};
+use crate::metrics::{Counter, Gauge, Living};
 
 /// The state of one bridge and its counters: atomics that the bridge raises and anybody reads.
 #[derive(Debug)]
 pub struct BridgeWatch {
     /// Those that work on their own; none of a bridge that cannot break.
     parts: Vec<Arc<PartWatch>>,
+    clock: Clock,
     /// Times that a connection to the broker was opened.
     pub connections: Counter,
     /// Events that the broker took.
@@ -35,6 +38,8 @@ pub struct BridgeWatch {
     pub dropped: Dropped,
     /// Commands, messages and tasks of the bridge that panicked.
     pub panics: Counter,
+    /// The actors that carry it: 1, unless it has died.
+    pub living: Living,
     /// What is counted of the bridge's mailbox.
     pub mail: Mail,
 }
@@ -48,7 +53,9 @@ pub(crate) struct PartWatch {
     /// Channels that are followed.
     pub(crate) followed: Gauge,
     /// How long the last probe took from this node to itself, in microseconds.
-    pub(crate) probe_micros: Gauge,
+    probe_micros: Gauge,
+    /// When it came back, in milliseconds since the start.
+    probed_at: Gauge,
 }
 
 /// Messages of other nodes that were dropped, by cause.
@@ -106,6 +113,7 @@ impl BridgeWatch {
     pub(crate) fn over(parts: Vec<Arc<PartWatch>>, measured: bool) -> Self {
         Self {
             parts,
+            clock: Clock::start(),
             connections: Counter::default(),
             taken: Counter::default(),
             repeated: Counter::default(),
@@ -117,6 +125,7 @@ impl BridgeWatch {
             duplicates: Counter::default(),
             dropped: Dropped::default(),
             panics: Counter::default(),
+            living: Living::default(),
             mail: Mail::new(names::BRIDGE, measured),
         }
     }
@@ -146,6 +155,19 @@ impl BridgeWatch {
         self.parts.iter().map(|part| part.followed.get()).sum()
     }
 
+    /// Returns how long ago a probe came back last; of several partitions the longest, and since the start if none
+    /// ever did.
+    pub fn probe_age(&self) -> Duration {
+        let oldest = self.parts.iter().map(|part| part.probed_at.get()).min();
+        let age = |millis| self.now().since(Moment::since_start(Duration::from_millis(millis)));
+        oldest.map_or(Duration::ZERO, age)
+    }
+
+    /// Returns the present moment.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// Returns how long the last probe took from this node to itself, in microseconds; of several
     /// partitions the longest.
     pub fn probe_micros(&self) -> u64 {
@@ -167,7 +189,38 @@ impl PartWatch {
         self.subscribes.store(subscribes, Ordering::Relaxed);
     }
 
+    /// Takes that a probe came back after that long.
+    pub(crate) fn heard(&self, trip: Duration, now: Moment) {
+        self.probe_micros.set(usize::try_from(trip.as_micros()).unwrap_or(usize::MAX));
+        self.probed_at.set(usize::try_from(now.elapsed().as_millis()).unwrap_or(usize::MAX));
+        self.set_hears(true);
+    }
+
     pub(crate) fn set_hears(&self, hears: bool) {
         self.hears.store(hears, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_age_of_the_probe_is_that_of_the_deafest_part() {
+        let parts: Vec<Arc<PartWatch>> = vec![Arc::default(), Arc::default()];
+        let watch = BridgeWatch::over(parts.clone(), true);
+        let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+        pass(3).await;
+        assert_eq!(watch.probe_age(), Duration::from_secs(3), "none came back yet");
+        for part in &parts {
+            part.heard(Duration::from_millis(2), watch.now());
+        }
+        pass(5).await;
+        if let Some(part) = parts.first() {
+            part.heard(Duration::from_millis(1), watch.now());
+        }
+        pass(1).await;
+        assert_eq!((watch.probe_age(), watch.probe_micros()), (Duration::from_secs(6), 2_000));
+        assert_eq!(BridgeWatch::unbreakable().probe_age(), Duration::ZERO);
     }
 }

@@ -17,6 +17,9 @@ mod roster;
 mod subscribers;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -244,14 +247,23 @@ impl ChannelActor {
 
     /// Does some work; a panic costs the channel.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
-        if self.failed || contain("channel", || work(self)).is_some() {
+        if self.failed || self.contain(work).is_some() {
             return;
         }
-        self.crew.metrics().panics.channels.add(1);
         self.failed = true;
-        self.dismiss_all(FAILED);
-        self.report(Ended::Failed);
-        self.end_watch();
+        // whatever is left half done, each of them has its turn
+        self.contain(|channel| channel.dismiss_all(FAILED));
+        self.contain(|channel| channel.report(Ended::Failed));
+        self.contain(Self::end_watch);
+    }
+
+    /// Does some work; a panic is counted, and the actor stays to answer what is on its way.
+    fn contain<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        let result = contain("channel", || work(self));
+        if result.is_none() {
+            self.crew.metrics().panics.channels.add(1);
+        }
+        result
     }
 
     /// Answers what was on its way when the channel failed.
@@ -283,7 +295,7 @@ impl Handler<Letter<Command>> for ChannelActor {
         let taken = self.mail.open(&command);
         self.handled += 1;
         if self.failed {
-            self.turn_away(command.message);
+            self.contain(|channel| channel.turn_away(command.message));
         } else {
             self.guarded(|channel| {
                 channel.carry_out(command.message, ctx);

@@ -8,6 +8,9 @@
 mod errands;
 mod wheel;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -208,7 +211,9 @@ impl Desk {
     /// tick should have come.
     pub(crate) fn on_tick(&self, due: Moment) {
         let now = self.now();
-        self.metrics.loop_lag.add(now.since(due));
+        if let Some(lag) = self.metrics.loop_lag.get(usize::from(self.worker)) {
+            lag.add(now.since(due));
+        }
         self.tell_ran(now);
         self.tick.set(wheel::tick_of(now));
         self.wake_due();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
 use crate::mailbox::{Mail, names};
-use crate::metrics::{Counter, Gauge};
+use crate::metrics::{Counter, Gauge, Living};
 
 /// See the module.
 #[derive(Debug)]
@@ -21,20 +21,29 @@ pub struct Counters {
     pub reaped: Counter,
     /// Users that were gone with a dead node.
     pub users_expired: Counter,
+    /// The keepers that live, one for each partition.
+    pub living_keepers: Living,
+    /// The routers that live: one where there are several partitions.
+    pub living_routers: Living,
     /// Commands and tasks of keepers that panicked.
-    pub panics: Counter,
+    pub keeper_panics: Counter,
+    /// Those of the router.
+    pub router_panics: Counter,
+    /// Sweeps of reapers that panicked.
+    pub reaper_panics: Counter,
     /// What is counted of the mailboxes of all keepers together.
     pub keepers: Mail,
     /// What is counted of the router's mailbox; of a cluster only.
     pub router: Mail,
     clock: Clock,
+    lease: Duration,
     /// When the lease was last renewed, in milliseconds since the start, by partition.
     renewed_at: Vec<Gauge>,
 }
 
 impl Counters {
-    /// Starts at nothing, with a lease in each of so many partitions. Mailboxes are measured or not.
-    pub(crate) fn new(partitions: usize, measured: bool) -> Self {
+    /// Starts at nothing, with a lease of that length in each of so many partitions. Mailboxes are measured or not.
+    pub(crate) fn new(partitions: usize, lease: Duration, measured: bool) -> Self {
         Self {
             told: Counter::default(),
             failures: Counter::default(),
@@ -42,10 +51,15 @@ impl Counters {
             declared_dead: Counter::default(),
             reaped: Counter::default(),
             users_expired: Counter::default(),
-            panics: Counter::default(),
+            living_keepers: Living::default(),
+            living_routers: Living::default(),
+            keeper_panics: Counter::default(),
+            router_panics: Counter::default(),
+            reaper_panics: Counter::default(),
             keepers: Mail::new(names::KEEPER, measured),
             router: Mail::new(names::KEEPER, measured && partitions > 1),
             clock: Clock::start(),
+            lease,
             renewed_at: (0..partitions).map(|_| Gauge::default()).collect(),
         }
     }
@@ -56,6 +70,16 @@ impl Counters {
             let now = self.clock.now().elapsed().as_millis();
             renewed_at.set(usize::try_from(now).unwrap_or(usize::MAX));
         }
+    }
+
+    /// Tells whether there is a router before the keepers.
+    pub fn has_router(&self) -> bool {
+        self.renewed_at.len() > 1
+    }
+
+    /// Tells whether the lease has run out: then the other nodes take this one for dead.
+    pub fn has_run_out(&self) -> bool {
+        self.lease_age() > self.lease
     }
 
     /// Returns how long ago the lease was renewed; of several partitions the longest, and since the start if it
@@ -72,7 +96,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_age_is_that_of_the_oldest_lease() {
-        let counters = Counters::new(2, true);
+        let counters = Counters::new(2, Duration::from_secs(6), true);
         let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
         pass(3).await;
         counters.renewed(0);
@@ -81,5 +105,9 @@ mod tests {
         counters.renewed(1);
         pass(1).await;
         assert_eq!(counters.lease_age(), Duration::from_secs(2));
+        pass(4).await;
+        assert!(!counters.has_run_out());
+        pass(1).await;
+        assert!(counters.has_run_out());
     }
 }

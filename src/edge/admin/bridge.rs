@@ -71,6 +71,13 @@ pub(super) fn expose(exposition: &mut Exposition, watch: &BridgeWatch) {
             "How long the last probe took from this node through the broker to itself.",
         )
         .value(&[], Duration::from_micros(watch.probe_micros()).as_secs_f64());
+    exposition
+        .family(
+            "micronotifier_bridge_probe_age_seconds",
+            Kind::Gauge,
+            "How long ago a probe came back last; of several partitions the longest.",
+        )
+        .value(&[], watch.probe_age().as_secs_f64());
     exposition.counters(&COUNTED, watch);
     let mut dropped = exposition.family(
         "micronotifier_bridge_messages_dropped_total",

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use micronotifier_actors::metrics::{AppMetrics, LiveActors, Outcomes, Tables};
+use micronotifier_actors::metrics::{AppMetrics, Outcomes, Tables};
 use micronotifier_actors::{NodeHandle, Usage};
 
 use super::exposition::{Exposition, Kind};
 use super::process::Process;
 use super::{bridge, mailboxes, membership, readiness, tap};
 use crate::edge::EdgeState;
+use crate::edge::ws::refusals::Refusals;
 use crate::logging;
 
 /// One application's id and what is counted for it.
@@ -122,6 +123,7 @@ pub(super) fn expose(exposition: &mut Exposition, edge: &EdgeState) {
         membership::expose(exposition, reach.is_there(), counters);
     }
     expose_apps(exposition, node);
+    expose_refusals(exposition, &edge.refusals);
     tap::expose(exposition, node.tap());
     Process::read().expose(exposition, "");
 }
@@ -175,15 +177,22 @@ pub(super) fn counted(node: &NodeHandle) -> Vec<Counted<'_>> {
     node.apps().iter().map(|app| (app.id.as_str(), metrics.of(&app.id))).collect()
 }
 
-/// Returns each kind of actor and how many live.
-pub(super) fn live(actors: &LiveActors) -> [(&'static str, u64); 5] {
-    [
-        ("session", actors.sessions.get()),
-        ("channel", actors.channels.get()),
-        ("courier", actors.couriers.get()),
-        ("registry", actors.registries.get()),
-        ("users", actors.users.get()),
-    ]
+/// Returns each kind of actor that the node has, and how many live.
+pub(super) fn live(node: &NodeHandle) -> Vec<(&'static str, u64)> {
+    let actors = &node.metrics().actors;
+    let mut live = vec![
+        ("session", &actors.sessions),
+        ("channel", &actors.channels),
+        ("courier", &actors.couriers),
+        ("registry", &actors.registries),
+        ("users", &actors.users),
+    ];
+    live.extend(node.bridge().map(|bridge| ("bridge", &bridge.living)));
+    if let Some(membership) = node.membership_counters() {
+        live.push(("keeper", &membership.living_keepers));
+        live.extend(membership.has_router().then_some(("router", &membership.living_routers)));
+    }
+    live.into_iter().map(|(kind, living)| (kind, living.get())).collect()
 }
 
 fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
@@ -194,7 +203,7 @@ fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
         .family("micronotifier_ready", Kind::Gauge, "1 when /ready answers 200, else 0.")
         .value(&[], u8::from(readiness::obstacles(node).is_empty()));
     let mut actors = exposition.family("micronotifier_actors", Kind::Gauge, "Actors that live.");
-    for (kind, count) in live(&node.metrics().actors) {
+    for (kind, count) in live(node) {
         actors.value(&[("kind", kind)], count);
     }
     expose_queues(exposition, node);
@@ -208,11 +217,22 @@ fn expose_node(exposition: &mut Exposition, node: &NodeHandle) {
         .value(&[], logging::log_lines_dropped());
 }
 
+fn expose_refusals(exposition: &mut Exposition, refusals: &Refusals) {
+    let name = "micronotifier_connections_refused_total";
+    let help = "Clients that asked for a connection and were sent away, by cause.";
+    let mut family = exposition.family(name, Kind::Counter, help);
+    for (cause, count) in refusals.by_cause() {
+        family.value(&[("cause", cause)], count);
+    }
+}
+
 fn expose_lag(exposition: &mut Exposition, node: &NodeHandle) {
     let name = "micronotifier_worker_loop_lag_seconds";
     let help = "How late the event loops of the workers were, looked at every 250 ms in each.";
-    let lag = [&node.metrics().loop_lag];
-    exposition.family(name, Kind::Histogram, help).delays(&[], lag.into_iter());
+    let mut family = exposition.family(name, Kind::Histogram, help);
+    for (worker, lag) in node.metrics().loop_lag.iter().enumerate() {
+        family.delays(&[("worker", &worker.to_string())], std::iter::once(lag));
+    }
     let mut family = exposition.family(
         "micronotifier_worker_behind_seconds",
         Kind::Gauge,
@@ -233,21 +253,22 @@ fn expose_tables(exposition: &mut Exposition, edge: &EdgeState) {
     }
     let keys = edge.idempotency.keys(edge.clock.now());
     family.value(&[("table", "idempotency_keys")], keys);
-    exposition
-        .family(
-            "micronotifier_outbox_bytes",
-            Kind::Gauge,
-            "Bytes of data that wait for sockets that take nothing.",
-        )
-        .value(&[], sum(|tables| tables.outbox_bytes.get()));
-    let highest = tables.iter().map(|tables| tables.outbox_bytes_highest.get()).max();
-    exposition
-        .family(
-            "micronotifier_fullest_outbox_bytes",
-            Kind::Gauge,
-            "The most bytes of data that wait for one socket that takes nothing.",
-        )
-        .value(&[], highest.unwrap_or_default());
+    let mut per_worker = |name, help, read: fn(&Tables) -> u64| {
+        let mut family = exposition.family(name, Kind::Gauge, help);
+        for (worker, tables) in tables.iter().enumerate() {
+            family.value(&[("worker", &worker.to_string())], read(tables));
+        }
+    };
+    per_worker(
+        "micronotifier_outbox_bytes",
+        "Bytes of data that wait for sockets that take nothing.",
+        |tables| tables.outbox_bytes.get(),
+    );
+    per_worker(
+        "micronotifier_fullest_outbox_bytes",
+        "The most bytes of data that wait for one socket that takes nothing.",
+        |tables| tables.outbox_bytes_highest.get(),
+    );
 }
 
 fn expose_queues(exposition: &mut Exposition, node: &NodeHandle) {

@@ -128,7 +128,13 @@ fn expose_ends(exposition: &mut Exposition, node: &NodeHandle) {
         ("courier", &panics.couriers),
     ];
     told.extend(node.bridge().map(|bridge| ("bridge", &bridge.panics)));
-    told.extend(node.membership_counters().map(|membership| ("keeper", &membership.panics)));
+    if let Some(membership) = node.membership_counters() {
+        told.extend([
+            ("keeper", &membership.keeper_panics),
+            ("router", &membership.router_panics),
+            ("reaper", &membership.reaper_panics),
+        ]);
+    }
     for (kind, count) in told {
         family.value(&[("kind", kind)], count.get());
     }

@@ -108,7 +108,7 @@ struct QueueBody {
 
 /// Describes the actors and the queues before them.
 pub(super) fn actors(node: &NodeHandle) -> ActorsBody {
-    let live = figures::live(&node.metrics().actors);
+    let live = figures::live(node);
     let queues = [("events", node.event_queues()), ("commands", node.command_queues())];
     ActorsBody {
         actors: live.into_iter().map(|(kind, live)| KindBody { kind, live }).collect(),

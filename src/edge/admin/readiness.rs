@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use micronotifier_actors::NodeHandle;
+use micronotifier_actors::membership::counters::Counters;
 use serde::Serialize;
 
 use super::process::Process;
@@ -108,6 +109,9 @@ pub(super) fn obstacles(node: &NodeHandle) -> Vec<&'static str> {
     }
     if node.membership().is_some_and(|reach| !reach.is_there()) {
         reasons.push("who is where cannot be shared with the other nodes");
+    }
+    if node.membership_counters().is_some_and(Counters::has_run_out) {
+        reasons.push("the lease has run out: the other nodes take this one for dead");
     }
     if Process::read().descriptors_left().is_some_and(|left| left < DESCRIPTORS_NEEDED) {
         reasons.push("file descriptors are running out");

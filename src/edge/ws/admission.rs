@@ -28,6 +28,9 @@ pub struct Admission {
 /// Why a connection was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
+    /// The node is starting or shutting down. HTTP 503.
+    #[error("the node does not serve now")]
+    NotServing,
     /// The node has all the connections it may have. HTTP 503.
     #[error("too many connections")]
     Full,
@@ -68,7 +71,7 @@ impl Admission {
     /// [`Admitted::join_app`].
     ///
     /// # Errors
-    /// [`NotAdmitted`], but for [`NotAdmitted::AppFull`].
+    /// [`NotAdmitted`], but for [`NotAdmitted::AppFull`] and [`NotAdmitted::NotServing`].
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Admitted, NotAdmitted> {
         if let Some(bucket) = &self.bucket
             && !lock(bucket).take(self.clock.now())

@@ -5,6 +5,7 @@ pub mod control;
 pub mod frame;
 pub mod handshake;
 mod pump;
+pub mod refusals;
 mod session;
 pub mod stream;
 pub(crate) mod upgrade;

@@ -77,6 +77,7 @@ impl Upgrades {
         let admitted = match self.admit(&client) {
             Ok(admitted) => admitted,
             Err(refused) => {
+                self.edge.refusals.count_unadmitted(refused);
                 let text = refused.to_string();
                 log::debug!(address = shown(&client).as_str(), cause = text.as_str(); "refused before the upgrade");
                 sighting::refused(self.worker.tap(), 503, &text);
@@ -103,6 +104,7 @@ impl Upgrades {
                 WsSession::start_on(stream, socket, accepted);
             }
             Err(refusal) => {
+                self.edge.refusals.count_told(refusal.code);
                 let code = refusal.code.number();
                 log::debug!(address = shown(&client).as_str(), code; "refused after the upgrade");
                 sighting::refused(self.worker.tap(), code, &refusal.reason);
@@ -115,7 +117,7 @@ impl Upgrades {
 
     fn admit(&self, client: &Client) -> Result<Admitted, NotAdmitted> {
         if !self.worker.is_serving() {
-            return Err(NotAdmitted::Full);
+            return Err(NotAdmitted::NotServing);
         }
         self.admission.admit(client.address)
     }

@@ -35,6 +35,7 @@ use super::watch::{BridgeWatch, PartWatch};
 use super::wire::Wire;
 use super::{BridgeError, BridgeHandle, BridgeSink, Follow, Relay, Unfollow};
 use crate::mailbox::Letter;
+use crate::metrics::Alive;
 use crate::redis::{ByPartition, Keys, Link, LinkError, Partition, RedisOptions};
 
 /// A bridge that has looked whether Redis can be used, and can start.
@@ -87,6 +88,7 @@ struct RedisBridge {
     intakes: ByPartition<Intake>,
     watch: Arc<BridgeWatch>,
     tasks: Vec<(Publisher, Subscriber)>,
+    _alive: Alive,
 }
 
 /// Where what concerns one partition is handed in.
@@ -129,7 +131,7 @@ impl RedisBridge {
             ));
             Intake { publisher, subscriber }
         });
-        Self { wire, intakes, watch, tasks }
+        Self { wire, intakes, _alive: watch.living.enter(), watch, tasks }
     }
 
     fn relay(&self, relay: Relay) {

@@ -134,3 +134,37 @@ impl Office {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+    use super::*;
+    use crate::protocol::{AppId, ChannelName};
+    use crate::redis::{Address, RedisOptions};
+
+    #[test]
+    fn a_node_that_panics_when_it_is_told_costs_what_is_told() {
+        let nowhere = Address { host: "localhost".to_owned(), port: 1 };
+        let watch = Arc::new(BridgeWatch::over(Vec::new(), true));
+        let office = Office {
+            partition: Partition::WHOLE,
+            partitions: 1,
+            link: Link::new(RedisOptions::single(nowhere), Partition::WHOLE),
+            keys: Keys::new("mn:", Partition::WHOLE),
+            wire: Wire::new("node", ""),
+            watch: Arc::clone(&watch),
+            state: Arc::default(),
+            sink: Arc::new(|_| panic!("sprung")),
+            probe: "probe".to_owned(),
+            repair_events: 0,
+            repair_wait: Duration::ZERO,
+        };
+        let channel = ChannelName::parse("c", 164).unwrap();
+        let key = ChannelKey { app: AppId::new("1"), channel };
+        for count in 1..=2 {
+            office.emit(BridgeEvent::Followed { key: key.clone(), wish: 1, remembered: None });
+            assert_eq!(watch.panics.get(), count);
+        }
+    }
+}

@@ -193,9 +193,7 @@ impl Subscriber {
             }
             Incoming::Probe { text, at } => {
                 if let Some(trip) = line.probe.returned(&text, at) {
-                    let micros = usize::try_from(trip.as_micros()).unwrap_or(usize::MAX);
-                    self.office.state.probe_micros.set(micros);
-                    self.office.state.set_hears(true);
+                    self.office.state.heard(trip, self.office.watch.now());
                     self.backoff.reset();
                 }
                 None

@@ -27,6 +27,9 @@ mod reaper;
 mod router;
 mod row;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,7 +172,8 @@ impl RedisMembership {
         sink: MembershipSink,
     ) -> Self {
         let (partitions, listed) = (Partition::all(&options.topology), options.listed);
-        let counters = Arc::new(Counters::new(partitions.count(), options.mailbox_metrics));
+        let counters =
+            Arc::new(Counters::new(partitions.count(), options.lease, options.mailbox_metrics));
         let arbiter = Arbiter::new().handle();
         let sink_of = router::sinks(partitions.count(), sink);
         let (beside, counted) = (arbiter.clone(), Arc::clone(&counters));

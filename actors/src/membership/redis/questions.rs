@@ -15,10 +15,11 @@ use tokio::sync::oneshot;
 use super::Task;
 use super::answers;
 use super::client::{Client, is_elsewhere};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, WHO};
 use super::pool::LendError;
 use crate::channel::Member;
 use crate::facts::CachedEvent;
+use crate::lifeline::contain_task;
 use crate::mailbox::Letter;
 use crate::membership::{
     Announcer, CountChannel, Counts, Described, ListMembers, ListOccupied, MembershipError, Roster,
@@ -60,9 +61,13 @@ impl Keeper {
         let task = Arc::clone(&self.task);
         ctx.spawn(wrap_future(async move {
             let found = tokio::select! {
-                found = ask(&task, question) => found,
+                found = contain_task(WHO, ask(&task, question)) => found,
                 () = answer.closed() => return,
             };
+            let found = found.unwrap_or_else(|| {
+                task.counters.keeper_panics.add(1);
+                Err(MembershipError::Unreachable)
+            });
             answer.send(found).unwrap_or_default();
         }));
     }
@@ -96,13 +101,12 @@ impl Handler<Letter<ListMembers>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, list: Letter<ListMembers>, ctx: &mut Self::Context) {
-        let taken = self.open(&list);
-        let ListMembers { key, answer } = list.message;
-        let roster = self.task.calls.roster(&key);
-        self.ask(answer, ctx, |client| async move {
-            Ok(of_user(&key, answers::roster(client.ask(roster).await?)?))
+        self.take_question(list, ctx, |keeper, ListMembers { key, answer }, ctx| {
+            let roster = keeper.task.calls.roster(&key);
+            keeper.ask(answer, ctx, |client| async move {
+                Ok(of_user(&key, answers::roster(client.ask(roster).await?)?))
+            });
         });
-        self.close(taken);
     }
 }
 
@@ -119,17 +123,17 @@ impl Handler<Letter<CountChannel>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, count: Letter<CountChannel>, ctx: &mut Self::Context) {
-        let taken = self.open(&count);
-        let CountChannel { key, answer } = count.message;
-        let (calls, announcer) = (&self.task.calls, Arc::clone(&self.task.announcer));
-        let mut commands = vec![redis::cmd("TIME"), calls.subscriptions(&key), calls.users(&key)];
-        if key.channel.kind().capabilities().caches {
-            commands.push(calls.remembered(&key));
-        }
-        self.ask(answer, ctx, |client| async move {
-            Ok(described(client.send(&commands).await?, &key, &*announcer)?)
+        self.take_question(count, ctx, |keeper, CountChannel { key, answer }, ctx| {
+            let (calls, announcer) = (&keeper.task.calls, Arc::clone(&keeper.task.announcer));
+            let mut commands =
+                vec![redis::cmd("TIME"), calls.subscriptions(&key), calls.users(&key)];
+            if key.channel.kind().capabilities().caches {
+                commands.push(calls.remembered(&key));
+            }
+            keeper.ask(answer, ctx, |client| async move {
+                Ok(described(client.send(&commands).await?, &key, &*announcer)?)
+            });
         });
-        self.close(taken);
     }
 }
 
@@ -137,50 +141,53 @@ impl Handler<Letter<ListOccupied>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, list: Letter<ListOccupied>, ctx: &mut Self::Context) {
-        let taken = self.open(&list);
-        let ListOccupied { app, prefix, users, answer } = list.message;
-        let task = self.task.clone();
-        self.ask(answer, ctx, move |client| async move {
-            let mut found: HashMap<ChannelName, Counts> = HashMap::new();
-            let mut cursor = 0;
-            loop {
-                let page = task.calls.list_page(&app, cursor, PAGE);
-                let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
-                for (name, subscriptions) in rows {
-                    // a line that no node of ours has written is left out
-                    if let Ok(name) = std::str::from_utf8(&name)
-                        && name.starts_with(&prefix)
-                        && let Ok(name) = ChannelName::parse(name, usize::MAX)
-                        && let Ok(subscriptions) = redis::from_redis_value(subscriptions)
-                    {
-                        found.insert(name, Counts { subscriptions, ..Counts::default() });
+        self.take_question(
+            list,
+            ctx,
+            |keeper, ListOccupied { app, prefix, users, answer }, ctx| {
+                let task = keeper.task.clone();
+                keeper.ask(answer, ctx, move |client| async move {
+                    let mut found: HashMap<ChannelName, Counts> = HashMap::new();
+                    let mut cursor = 0;
+                    loop {
+                        let page = task.calls.list_page(&app, cursor, PAGE);
+                        let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
+                        for (name, subscriptions) in rows {
+                            // a line that no node of ours has written is left out
+                            if let Ok(name) = std::str::from_utf8(&name)
+                                && name.starts_with(&prefix)
+                                && let Ok(name) = ChannelName::parse(name, usize::MAX)
+                                && let Ok(subscriptions) = redis::from_redis_value(subscriptions)
+                            {
+                                found.insert(name, Counts { subscriptions, ..Counts::default() });
+                            }
+                        }
+                        if found.len() > task.options.listed {
+                            return Err(Trouble::TooMany);
+                        }
+                        cursor = next;
+                        if cursor == 0 {
+                            break;
+                        }
                     }
-                }
-                if found.len() > task.options.listed {
-                    return Err(Trouble::TooMany);
-                }
-                cursor = next;
-                if cursor == 0 {
-                    break;
-                }
-            }
-            let mut channels: Vec<_> = found.into_iter().collect();
-            if users {
-                for page in channels.chunks_mut(PAGE) {
-                    let count = |(channel, _): &(ChannelName, Counts)| {
-                        let (app, channel) = (app.clone(), channel.clone());
-                        task.calls.users(&ChannelKey { app, channel })
-                    };
-                    let commands: Vec<_> = page.iter().map(count).collect();
-                    let answers = client.send(&commands).await?;
-                    for ((_, counts), answer) in page.iter_mut().zip(answers) {
-                        counts.users = read(answer?)?;
+                    let mut channels: Vec<_> = found.into_iter().collect();
+                    if users {
+                        for page in channels.chunks_mut(PAGE) {
+                            let count = |(channel, _): &(ChannelName, Counts)| {
+                                let (app, channel) = (app.clone(), channel.clone());
+                                task.calls.users(&ChannelKey { app, channel })
+                            };
+                            let commands: Vec<_> = page.iter().map(count).collect();
+                            let answers = client.send(&commands).await?;
+                            for ((_, counts), answer) in page.iter_mut().zip(answers) {
+                                counts.users = read(answer?)?;
+                            }
+                        }
                     }
-                }
-            }
-            Ok(channels)
-        });
-        self.close(taken);
+                    Ok(channels)
+                });
+            },
+        );
     }
 }
 

@@ -16,6 +16,7 @@ use super::answers::{self, Answer, Swept, Turn};
 use super::calls::{Writer, milliseconds};
 use super::client::{Client, ConnectError};
 use super::row::Said;
+use crate::lifeline::contain_task;
 use crate::protocol::{ChannelKey, UserId};
 use crate::redis::read_entry;
 
@@ -61,18 +62,22 @@ impl Reaper {
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         let (task, client) = (Arc::clone(&self.task), self.client.take());
         let mut looks = self.looks;
-        let swept = wrap_future(async move {
+        let swept = wrap_future(contain_task("membership reaper", async move {
             let swept = sweep(&task, client, &mut looks).await;
             (swept, looks)
-        });
-        ctx.spawn(swept.map(|(swept, looks), reaper: &mut Self, ctx| {
-            reaper.looks = looks;
+        }));
+        ctx.spawn(swept.map(|done, reaper: &mut Self, ctx| {
+            let swept = done.map(|(swept, looks)| {
+                reaper.looks = looks;
+                swept
+            });
             match swept {
-                Ok(client) => {
+                None => reaper.task.counters.reaper_panics.add(1),
+                Some(Ok(client)) => {
                     reaper.client = Some(client);
                     reaper.failed = false;
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     reaper.task.counters.failures.add(1);
                     if !std::mem::replace(&mut reaper.failed, true) {
                         log::warn!(error:% = error; "membership: dead nodes are not cleared now");

@@ -8,20 +8,25 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::fut::wrap_future;
-use actix::{Actor, Addr, AsyncContext as _, Context, Handler};
+use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler};
 use futures_util::future::try_join_all;
 use hashbrown::HashSet;
 use tokio::sync::oneshot;
 
 use super::keeper::Keeper;
+use crate::lifeline::{contain, contain_task};
 use crate::mailbox::{Letter, Named, Postbox};
 use crate::membership::counters::Counters;
 use crate::membership::{
     Count, CountChannel, Enter, Leave, ListMembers, ListOccupied, MembershipError, MembershipEvent,
     MembershipSink, ReportConnections, Vacate,
 };
+use crate::metrics::Alive;
 use crate::protocol::ChannelKey;
 use crate::redis::{ByPartition, Partition};
+
+/// Who it is in the log.
+const WHO: &str = "membership router";
 
 /// See the module.
 pub(super) struct Router {
@@ -29,6 +34,7 @@ pub(super) struct Router {
     /// The most channels in the answer to [`ListOccupied`].
     listed: usize,
     counters: Arc<Counters>,
+    _alive: Alive,
 }
 
 impl Router {
@@ -37,7 +43,50 @@ impl Router {
         listed: usize,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { keepers, listed, counters }
+        Self { keepers, listed, _alive: counters.living_routers.enter(), counters }
+    }
+
+    /// Takes a message, and counts it. A panic costs what was asked.
+    fn take<M: Named>(&self, letter: Letter<M>, work: impl FnOnce(&Self, M)) {
+        let taken = self.counters.router.open(&letter);
+        if contain(WHO, || work(self, letter.message)).is_none() {
+            self.counters.router_panics.add(1);
+        }
+        self.counters.router.done(taken);
+    }
+
+    /// Asks all keepers, and answers with what all of them have.
+    fn list(&self, list: ListOccupied, ctx: &mut Context<Self>) {
+        let ListOccupied { app, prefix, users, mut answer } = list;
+        let listed = self.listed;
+        let parts: Vec<_> = self
+            .keepers
+            .iter()
+            .map(|keeper| {
+                let (answer, answered) = oneshot::channel();
+                let (app, prefix) = (app.clone(), prefix.clone());
+                keeper.post(ListOccupied { app, prefix, users, answer });
+                async { answered.await.unwrap_or(Err(MembershipError::Unreachable)) }
+            })
+            .collect();
+        let answering = async move {
+            let parts = tokio::select! {
+                parts = try_join_all(parts) => parts,
+                // the keepers find out by it that nobody waits
+                () = answer.closed() => return,
+            };
+            let all = parts.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>());
+            let all = all.and_then(|all| {
+                if all.len() > listed { Err(MembershipError::TooMany) } else { Ok(all) }
+            });
+            // who has given up waiting was told so by the deadline
+            answer.send(all).unwrap_or_default();
+        };
+        ctx.spawn(wrap_future(contain_task(WHO, answering)).map(|done, router: &mut Self, _| {
+            if done.is_none() {
+                router.counters.router_panics.add(1);
+            }
+        }));
     }
 }
 
@@ -125,9 +174,9 @@ where
     type Result = ();
 
     fn handle(&mut self, letter: Letter<M>, _ctx: &mut Self::Context) {
-        let taken = self.counters.router.open(&letter);
-        self.keepers.of(letter.message.channel()).post(letter.message);
-        self.counters.router.done(taken);
+        self.take(letter, |router, message| {
+            router.keepers.of(message.channel()).post(message);
+        });
     }
 }
 
@@ -135,9 +184,7 @@ impl Handler<Letter<ReportConnections>> for Router {
     type Result = ();
 
     fn handle(&mut self, report: Letter<ReportConnections>, _ctx: &mut Self::Context) {
-        let taken = self.counters.router.open(&report);
-        self.keepers.first().post(report.message);
-        self.counters.router.done(taken);
+        self.take(report, |router, report| router.keepers.first().post(report));
     }
 }
 
@@ -145,33 +192,7 @@ impl Handler<Letter<ListOccupied>> for Router {
     type Result = ();
 
     fn handle(&mut self, list: Letter<ListOccupied>, ctx: &mut Self::Context) {
-        let taken = self.counters.router.open(&list);
-        let ListOccupied { app, prefix, users, mut answer } = list.message;
-        let listed = self.listed;
-        let parts: Vec<_> = self
-            .keepers
-            .iter()
-            .map(|keeper| {
-                let (answer, answered) = oneshot::channel();
-                let (app, prefix) = (app.clone(), prefix.clone());
-                keeper.post(ListOccupied { app, prefix, users, answer });
-                async { answered.await.unwrap_or(Err(MembershipError::Unreachable)) }
-            })
-            .collect();
-        ctx.spawn(wrap_future(async move {
-            let parts = tokio::select! {
-                parts = try_join_all(parts) => parts,
-                // the keepers find out by it that nobody waits
-                () = answer.closed() => return,
-            };
-            let all = parts.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>());
-            let all = all.and_then(|all| {
-                if all.len() > listed { Err(MembershipError::TooMany) } else { Ok(all) }
-            });
-            // who has given up waiting was told so by the deadline
-            answer.send(all).unwrap_or_default();
-        }));
-        self.counters.router.done(taken);
+        self.take(list, |router, list| router.list(list, ctx));
     }
 }
 

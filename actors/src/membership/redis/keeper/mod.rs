@@ -6,13 +6,13 @@
 //! under way at a time, so what is said of one user or channel keeps its order; what comes meanwhile goes
 //! together in the next. A panic costs the incarnation: all is said again under a new one.
 
+mod containment;
 mod saying;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::fut::wrap_future;
-use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message};
+use actix::{Actor, AsyncContext as _, Context, Handler, Message};
 use hashbrown::HashMap;
 use redis::{RedisResult, Value};
 use tokio::sync::oneshot;
@@ -22,12 +22,15 @@ use super::answers::{self, Answer};
 use super::client::{Client, ConnectError};
 use super::ledger::Ledger;
 use crate::clock::Clock;
-use crate::lifeline::contain;
+use crate::lifeline::contain_task;
 use crate::mailbox::names::KEEPER;
-use crate::mailbox::{Letter, Named, Taken};
+use crate::mailbox::{Letter, Named};
 use crate::membership::{Count, Enter, Leave, MembershipEvent, Outcome, ReportConnections, Vacate};
+use crate::metrics::Alive;
 use crate::protocol::AppId;
 
+/// Who it is in the log.
+pub(super) const WHO: &str = "membership keeper";
 /// The first pause before another try to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,6 +62,8 @@ pub(super) struct Keeper {
     /// The one before it, until Redis has heard that its connections are this one's.
     last: Option<Arc<str>>,
     standing: Standing,
+    /// A connection is being opened, or will be after a pause.
+    connecting: bool,
     /// A renewal is under way.
     renewing: bool,
     /// A batch is under way, or its pause.
@@ -70,6 +75,7 @@ pub(super) struct Keeper {
     connections: HashMap<AppId, u64>,
     failures: u32,
     reachable: bool,
+    _alive: Alive,
 }
 
 /// What Redis knows of the incarnation.
@@ -90,12 +96,14 @@ impl Keeper {
         Self {
             incarnation: new_incarnation(&task.options.node),
             last: None,
+            _alive: task.counters.living_keepers.enter(),
             task,
             clock: Clock::start(),
             ledger: Ledger::default(),
             client: None,
             generation: 0,
             standing: Standing::New,
+            connecting: false,
             renewing: false,
             saying: false,
             run: None,
@@ -106,16 +114,6 @@ impl Keeper {
         }
     }
 
-    /// Takes a message, and counts it.
-    pub(super) fn open<M: Named>(&self, letter: &Letter<M>) -> Taken {
-        self.task.counters.keepers.open(letter)
-    }
-
-    /// Counts how long a message took.
-    pub(super) fn close(&self, taken: Taken) {
-        self.task.counters.keepers.done(taken);
-    }
-
     fn emit(&self, event: MembershipEvent) {
         (self.task.sink)(event);
     }
@@ -124,24 +122,30 @@ impl Keeper {
 
     fn connect(&mut self, ctx: &mut Context<Self>) {
         let task = Arc::clone(&self.task);
-        let opening = async move { task.open_client().await };
-        let opened = wrap_future(opening).map(Self::connected);
-        ctx.spawn(opened);
+        let opening = async move { contain_task(WHO, task.open_client()).await };
+        self.beside(ctx, opening, |keeper, opened, ctx| {
+            keeper.connecting = false;
+            match opened {
+                Some(opened) => keeper.connected(opened, ctx),
+                None => keeper.recover(ctx),
+            }
+        });
+        self.connecting = true;
     }
 
-    fn connected(opened: Result<Client, ConnectError>, keeper: &mut Self, ctx: &mut Context<Self>) {
+    fn connected(&mut self, opened: Result<Client, ConnectError>, ctx: &mut Context<Self>) {
         match opened {
             Ok(client) => {
-                keeper.client = Some(client);
-                keeper.generation += 1;
-                keeper.renew(ctx);
+                self.client = Some(client);
+                self.generation += 1;
+                self.renew(ctx);
             }
             Err(error) => {
-                if keeper.failures <= 1 {
-                    let partition = keeper.task.partition.index();
+                if self.failures <= 1 {
+                    let partition = self.task.partition.index();
                     log::warn!(partition, error:% = error; "membership: redis cannot be reached");
                 }
-                keeper.lose_touch(ctx);
+                self.lose_touch(ctx);
             }
         }
     }
@@ -160,7 +164,9 @@ impl Keeper {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         self.failures += 1;
         let pause = pause.min(self.task.options.reconnect);
-        ctx.run_later(pause.mul_f64(rand::random_range(0.5..=1.0)), |keeper, ctx| {
+        self.connecting = true;
+        Self::later(ctx, pause.mul_f64(rand::random_range(0.5..=1.0)), |keeper, ctx| {
+            keeper.connecting = false;
             if keeper.standing != Standing::Retired {
                 keeper.connect(ctx);
             }
@@ -190,12 +196,12 @@ impl Keeper {
         let renewal = self.task.calls.renew(writer, lease, new, last, connections);
         let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
         let told = self.connections.clone();
-        let renewed = wrap_future(async move { client.ask::<Value>(renewal).await });
-        ctx.spawn(renewed.map(move |answer, keeper: &mut Self, ctx| {
+        let asking = async move { client.ask::<Value>(renewal).await };
+        self.beside(ctx, asking, move |keeper, answer, ctx| {
             if keeper.generation == generation && keeper.incarnation == incarnation {
-                keeper.guarded(ctx, |keeper, ctx| keeper.renewed(answer, &told, ctx));
+                keeper.renewed(answer, &told, ctx);
             }
-        }));
+        });
     }
 
     /// Takes the answer to a renewal that has told these connections.
@@ -256,6 +262,25 @@ impl Keeper {
         self.renew(ctx);
     }
 
+    /// Gives the incarnation up, and those before it.
+    fn retire(&mut self, retire: Retire, ctx: &mut Context<Self>) {
+        self.standing = Standing::Retired;
+        let mut names = std::mem::take(&mut self.former);
+        names.push(Arc::clone(&self.incarnation));
+        let calls: Vec<_> = names.iter().map(|name| self.task.calls.retire(name)).collect();
+        let client = self.client.clone();
+        let telling = async move {
+            if let Some(client) = client
+                && client.send(&calls).await.is_err()
+            {
+                log::warn!("membership: redis does not know that this node has left");
+            }
+            // who has given up waiting needs no answer
+            retire.done.send(()).unwrap_or_default();
+        };
+        self.beside(ctx, telling, |_, (), _| {});
+    }
+
     // --- wishes ---
 
     fn give_up(&mut self) {
@@ -263,20 +288,6 @@ impl Keeper {
         for (key, ticket) in self.ledger.give_up(self.clock.now(), patience) {
             let outcome = Outcome::Unavailable;
             self.emit(MembershipEvent::Entered { key, ticket, outcome });
-        }
-    }
-
-    /// Carries out something; if it panics, the ledger is told anew from what is left of it.
-    fn guarded(
-        &mut self,
-        ctx: &mut Context<Self>,
-        work: impl FnOnce(&mut Self, &mut Context<Self>),
-    ) {
-        if contain("membership keeper", || work(self, ctx)).is_none() {
-            self.task.counters.panics.add(1);
-            self.saying = false;
-            self.former.push(Arc::clone(&self.incarnation));
-            self.begin_anew(ctx);
         }
     }
 }
@@ -294,8 +305,8 @@ impl Actor for Keeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.connect(ctx);
-        ctx.run_interval(self.task.options.renew, Self::renew);
+        self.guarded(ctx, Self::connect);
+        ctx.run_interval(self.task.options.renew, |keeper, ctx| keeper.guarded(ctx, Self::renew));
         ctx.run_interval(self.task.options.refine, |keeper, ctx| {
             keeper.guarded(ctx, |keeper, ctx| {
                 keeper.give_up();
@@ -312,14 +323,11 @@ impl Handler<Letter<Enter>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, enter: Letter<Enter>, ctx: &mut Self::Context) {
-        let taken = self.open(&enter);
-        let enter = enter.message;
-        self.guarded(ctx, |keeper, ctx| {
+        self.take(enter, ctx, |keeper, enter, ctx| {
             let now = keeper.clock.now();
             keeper.ledger.enter(enter, now);
             keeper.speak(ctx);
         });
-        self.close(taken);
     }
 }
 
@@ -327,13 +335,10 @@ impl Handler<Letter<Leave>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, leave: Letter<Leave>, ctx: &mut Self::Context) {
-        let taken = self.open(&leave);
-        let leave = leave.message;
-        self.guarded(ctx, |keeper, ctx| {
+        self.take(leave, ctx, |keeper, leave, ctx| {
             keeper.ledger.leave(leave);
             keeper.speak(ctx);
         });
-        self.close(taken);
     }
 }
 
@@ -341,16 +346,13 @@ impl Handler<Letter<Count>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, count: Letter<Count>, ctx: &mut Self::Context) {
-        let taken = self.open(&count);
-        let count = count.message;
-        // where there are members, they are counted
-        if !count.key.channel.kind().capabilities().members {
-            self.guarded(ctx, |keeper, ctx| {
+        self.take(count, ctx, |keeper, count, ctx| {
+            // where there are members, they are counted
+            if !count.key.channel.kind().capabilities().members {
                 keeper.ledger.count(count.key, count.subscriptions);
                 keeper.speak(ctx);
-            });
-        }
-        self.close(taken);
+            }
+        });
     }
 }
 
@@ -358,24 +360,18 @@ impl Handler<Letter<Vacate>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, vacate: Letter<Vacate>, ctx: &mut Self::Context) {
-        let taken = self.open(&vacate);
-        let vacate = vacate.message;
-        self.guarded(ctx, |keeper, ctx| {
+        self.take(vacate, ctx, |keeper, vacate, ctx| {
             keeper.ledger.vacate(&vacate.key);
             keeper.speak(ctx);
         });
-        self.close(taken);
     }
 }
 
 impl Handler<Letter<ReportConnections>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, report: Letter<ReportConnections>, _ctx: &mut Self::Context) {
-        let taken = self.open(&report);
-        let report = report.message;
-        self.connections.extend(report.connections);
-        self.close(taken);
+    fn handle(&mut self, report: Letter<ReportConnections>, ctx: &mut Self::Context) {
+        self.take(report, ctx, |keeper, report, _| keeper.connections.extend(report.connections));
     }
 }
 
@@ -383,22 +379,6 @@ impl Handler<Letter<Retire>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, retire: Letter<Retire>, ctx: &mut Self::Context) {
-        let taken = self.open(&retire);
-        let retire = retire.message;
-        self.standing = Standing::Retired;
-        let mut names = std::mem::take(&mut self.former);
-        names.push(Arc::clone(&self.incarnation));
-        let calls: Vec<_> = names.iter().map(|name| self.task.calls.retire(name)).collect();
-        let client = self.client.clone();
-        ctx.spawn(wrap_future(async move {
-            if let Some(client) = client
-                && client.send(&calls).await.is_err()
-            {
-                log::warn!("membership: redis does not know that this node has left");
-            }
-            // who has given up waiting needs no answer
-            retire.done.send(()).unwrap_or_default();
-        }));
-        self.close(taken);
+        self.take(retire, ctx, |keeper, retire, ctx| keeper.retire(retire, ctx));
     }
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use actix::fut::wrap_future;
-use actix::{ActorFutureExt as _, AsyncContext as _, Context};
+use actix::Context;
 use redis::{Cmd, RedisResult, Value};
 
 use super::{Keeper, Standing};
@@ -36,19 +35,19 @@ impl Keeper {
             sayings.iter().map(|(slot, saying)| self.call(slot, saying)).collect();
         let batch: Vec<Slot> = sayings.into_iter().map(|(slot, _)| slot).collect();
         let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
-        let said = wrap_future(async move { client.send(&commands).await });
-        ctx.spawn(said.map(move |answers, keeper: &mut Self, ctx| {
+        let sending = async move { client.send(&commands).await };
+        self.beside(ctx, sending, move |keeper, answers, ctx| {
             // over an older connection, it was given up already
             if keeper.generation != generation || keeper.client.is_none() {
                 return;
             }
             keeper.saying = false;
             if keeper.incarnation == incarnation {
-                keeper.guarded(ctx, |keeper, ctx| keeper.said(batch, answers, ctx));
+                keeper.said(batch, answers, ctx);
             } else {
                 keeper.speak(ctx);
             }
-        }));
+        });
     }
 
     fn call(&self, slot: &Slot, saying: &Saying) -> Cmd {
@@ -97,7 +96,7 @@ impl Keeper {
             Then::Pause => {
                 self.saying = true;
                 let generation = self.generation;
-                ctx.run_later(self.task.options.refine, move |keeper, ctx| {
+                Self::later(ctx, self.task.options.refine, move |keeper, ctx| {
                     if keeper.generation == generation && keeper.client.is_some() {
                         keeper.saying = false;
                         keeper.speak(ctx);
@@ -174,13 +173,13 @@ impl Keeper {
         }
         let former = std::mem::take(&mut self.former);
         let retire: Vec<_> = former.iter().map(|former| self.task.calls.retire(former)).collect();
-        let retired = wrap_future(async move { client.send(&retire).await });
-        ctx.spawn(retired.map(|answers, keeper: &mut Self, _| {
+        let sending = async move { client.send(&retire).await };
+        self.beside(ctx, sending, |keeper, answers, _| {
             // if it was not heard, their leases end by themselves
             if answers.is_err() {
                 keeper.task.counters.failures.add(1);
             }
-        }));
+        });
     }
 }
 
