@@ -139,7 +139,7 @@ check "nothing was told to an actor that is gone" asked 'sum(micronotifier_mailb
 check "the start of a process does not move, as alerts expect" asked 'count(changes(process_start_time_seconds[1m]) == 0) == 2'
 check "a query without data is found" refused dashboard <(sed 's/micronotifier_mailbox_depth{/micronotifier_no_such_thing{/' docker/dashboard.json) 1
 check "so is one that finds nothing but 0" refused dashboard <(sed 's/micronotifier_ready{/0 * micronotifier_ready{/' docker/dashboard.json) 1
-alerts() { python3 tests/watch/alerts.py "http://127.0.0.1:$prometheus" 15; }
+alerts() { python3 tests/watch/alerts.py "http://127.0.0.1:$prometheus" 16; }
 check "Prometheus has loaded every alert, none fires, and the nodes have what each asks for" alerts
 # Gives a label of the alerts another name, and waits until Prometheus knows that one.
 rename() {
