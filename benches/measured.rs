@@ -77,8 +77,8 @@ fn open(sockets: u32, measured: bool, number: u32) -> (f64, f64) {
             (Hall::open_with(sockets, measured).await, other)
         };
         one.publish(WARM_UP).await;
-        let once = turn(&other, WARM_UP).await / WARM_UP;
-        let events = u32::try_from(TURN.as_nanos() / once.as_nanos().max(1)).unwrap().max(1);
+        let each = turn(&other, WARM_UP).await / WARM_UP;
+        let events = u32::try_from(TURN.as_nanos() / each.as_nanos().max(1)).unwrap().max(1);
         let (mut of_one, mut of_other) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..ROUNDS {
             of_one += turn(&one, events).await;
@@ -98,7 +98,7 @@ async fn turn(hall: &Hall, events: u32) -> Duration {
     for _ in 0..events {
         hall.publish(1).await;
     }
-    processor_time() - begin
+    processor_time().saturating_sub(begin)
 }
 
 /// Returns the processor time that this thread has had.

@@ -39,7 +39,6 @@ impl Keeper {
 
     /// Does something beside the actor, then goes on with what came of it.
     pub(super) fn beside<T: 'static>(
-        &self,
         ctx: &mut Context<Self>,
         work: impl Future<Output = T> + 'static,
         then: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,

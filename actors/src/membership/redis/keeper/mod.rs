@@ -50,6 +50,7 @@ impl Named for Retire {
 // === State ===
 
 /// See the module.
+#[expect(clippy::struct_excessive_bools, reason = "what is under way, each by itself")]
 pub(super) struct Keeper {
     pub(super) task: Arc<Task>,
     clock: Clock,
@@ -123,7 +124,7 @@ impl Keeper {
     fn connect(&mut self, ctx: &mut Context<Self>) {
         let task = Arc::clone(&self.task);
         let opening = async move { contain_task(WHO, task.open_client()).await };
-        self.beside(ctx, opening, |keeper, opened, ctx| {
+        Self::beside(ctx, opening, |keeper, opened, ctx| {
             keeper.connecting = false;
             match opened {
                 Some(opened) => keeper.connected(opened, ctx),
@@ -197,7 +198,7 @@ impl Keeper {
         let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
         let told = self.connections.clone();
         let asking = async move { client.ask::<Value>(renewal).await };
-        self.beside(ctx, asking, move |keeper, answer, ctx| {
+        Self::beside(ctx, asking, move |keeper, answer, ctx| {
             if keeper.generation == generation && keeper.incarnation == incarnation {
                 keeper.renewed(answer, &told, ctx);
             }
@@ -278,7 +279,7 @@ impl Keeper {
             // who has given up waiting needs no answer
             retire.done.send(()).unwrap_or_default();
         };
-        self.beside(ctx, telling, |_, (), _| {});
+        Self::beside(ctx, telling, |_, (), _| {});
     }
 
     // --- wishes ---
@@ -379,6 +380,6 @@ impl Handler<Letter<Retire>> for Keeper {
     type Result = ();
 
     fn handle(&mut self, retire: Letter<Retire>, ctx: &mut Self::Context) {
-        self.take(retire, ctx, |keeper, retire, ctx| keeper.retire(retire, ctx));
+        self.take(retire, ctx, Self::retire);
     }
 }

@@ -36,7 +36,7 @@ impl Keeper {
         let batch: Vec<Slot> = sayings.into_iter().map(|(slot, _)| slot).collect();
         let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
         let sending = async move { client.send(&commands).await };
-        self.beside(ctx, sending, move |keeper, answers, ctx| {
+        Self::beside(ctx, sending, move |keeper, answers, ctx| {
             // over an older connection, it was given up already
             if keeper.generation != generation || keeper.client.is_none() {
                 return;
@@ -174,7 +174,7 @@ impl Keeper {
         let former = std::mem::take(&mut self.former);
         let retire: Vec<_> = former.iter().map(|former| self.task.calls.retire(former)).collect();
         let sending = async move { client.send(&retire).await };
-        self.beside(ctx, sending, |keeper, answers, _| {
+        Self::beside(ctx, sending, |keeper, answers, _| {
             // if it was not heard, their leases end by themselves
             if answers.is_err() {
                 keeper.task.counters.failures.add(1);
