@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks what a node is watched by: promtool takes the files of docker/ and the metrics, each alert fires and rests, and every query of the
-# dashboard finds data in a real Prometheus that scrapes two loaded nodes with a Redis. Needs a binary of the node, python3, and apt-get where
+# Checks what a node is watched by: promtool takes the files of docker/ and the metrics, each alert fires and rests, and every panel of the
+# dashboard shows something in a real Prometheus that scrapes two loaded nodes with a Redis; they have what each alert asks for. Needs a binary of the node, python3, and apt-get where
 # Prometheus or Redis is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -55,10 +55,16 @@ wait_for() {
 
 check "promtool takes prometheus.yml" promtool check config --syntax-only docker/prometheus.yml
 check "promtool takes alerts.yml" promtool check rules docker/alerts.yml
-check "each alert fires, and a healthy node wakes nobody" promtool test rules tests/watch/alerts.test.yml
-sed 's/> 2$/> 4/' docker/alerts.yml >"$work/alerts.yml"
-sed "s|../../docker|$work|" tests/watch/alerts.test.yml >"$work/alerts.test.yml"
-check "an alert that does not fire is found" refused promtool test rules "$work/alerts.test.yml"
+check "each alert fires when it should, and at no other moment" promtool test rules tests/watch/alerts.test.yml
+check "every part of every alert is needed for that" python3 tests/watch/mutants.py docker/alerts.yml tests/watch/alerts.test.yml "$work"
+cat >"$work/needless.yml" <<'YAML'
+groups:
+  - name: needless
+    rules:
+      - alert: Needless
+        expr: micronotifier_ready == 0 or micronotifier_ready == 7
+YAML
+check "a part that is not needed is found" refused python3 tests/watch/mutants.py "$work/needless.yml" tests/watch/alerts.test.yml "$work"
 
 # --- Two nodes with a Redis, and Prometheus ---
 
@@ -99,12 +105,16 @@ check "both nodes are ready" wait_for eval 'operator $admin_1 /ready && operator
 sed "s|/run/secrets|$work|; s|15s|1s|; s|\"node-1:9111\".*\"node-3:9111\"|\"127.0.0.1:$admin_1\", \"127.0.0.1:$admin_2\"|" docker/prometheus.yml >"$work/prometheus.yml"
 cp docker/alerts.yml "$work/alerts.yml"
 prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" --web.listen-address="127.0.0.1:$prometheus" --log.level=warn 2>"$work/prometheus.log" &
-pids+=($!)
+prometheus_pid=$!
+pids+=("$prometheus_pid")
+beginning=$(date +%s)
 for port in "$port_1" "$port_2"; do
     MICRONOTIFIER_SECRET=$SECRET "$node_bin" bench -c "$work/node-$admin_1.json" --url "http://127.0.0.1:$port" --connections "$SOCKETS" \
         --channels 4 --rate 40 --seconds "$LOAD_SECONDS" --warm-up 1 --private >"$work/bench-$port.log" 2>&1 &
     pids+=($!)
 done
+python3 tests/watch/load.py "$port_1" watch-key "$SECRET" "$redis" "$LOAD_SECONDS" >"$work/load.log" 2>&1 &
+pids+=($!)
 
 lint() { operator "$1" /metrics >"$work/metrics" && promtool check metrics <"$work/metrics"; }
 check "promtool takes the metrics of a node" lint "$admin_1"
@@ -116,16 +126,31 @@ undocumented() {
 check "the manual has every metric of a node among several" refused undocumented
 ends() { operator "$admin_1" /metrics --header 'Accept: application/openmetrics-text' | tail -n 1 | grep --quiet --line-regexp '# EOF'; }
 check "OpenMetrics are told to who asks for them" ends
-check "every query of the dashboard finds data" python3 tests/watch/dashboard.py docker/dashboard.json "http://127.0.0.1:$prometheus" "$DEADLINE_SECONDS"
+dashboard() {
+    python3 tests/watch/dashboard.py "$1" "http://127.0.0.1:$prometheus" "$2" "$beginning" || { tail --lines 5 "$work/load.log" && return 1; }
+}
+check "every panel of the dashboard shows something" dashboard docker/dashboard.json "$LOAD_SECONDS"
 asked() { promtool query instant "http://127.0.0.1:$prometheus" "$1" | grep --quiet '=>'; }
 check "the load is seen: messages leave both nodes" wait_for asked 'count(sum by (instance) (rate(micronotifier_messages_sent_total[15s])) > 100) == 2'
 check "so is how long messages wait, of every kind of actor that has some" wait_for asked \
     'count(sum by (kind) (rate(micronotifier_mailbox_wait_seconds_count{kind=~"session|channel|courier|registry"}[15s])) > 0) == 4'
-check "the bridge and the keeper are seen too" wait_for asked \
-    'count(sum by (kind) (micronotifier_mailbox_messages_total{kind=~"bridge|keeper"}) > 0) == 2 and sum(micronotifier_mailbox_messages_total{message="other"}) == 0'
-check "a query without data is found" refused python3 tests/watch/dashboard.py <(sed 's/micronotifier_mailbox_depth{/micronotifier_no_such_thing{/' docker/dashboard.json) \
-    "http://127.0.0.1:$prometheus" 1
-check "Prometheus has loaded every alert, and none fires" python3 tests/watch/alerts.py "http://127.0.0.1:$prometheus" 11
+check "the bridge and the keeper are seen too" wait_for asked 'count(sum by (kind) (micronotifier_mailbox_messages_total{kind=~"bridge|keeper"}) > 0) == 2'
+check "nothing was told to an actor that is gone" asked 'sum(micronotifier_mailbox_messages_undeliverable_total) == 0'
+check "the start of a process does not move, as alerts expect" asked 'count(changes(process_start_time_seconds[1m]) == 0) == 2'
+check "a query without data is found" refused dashboard <(sed 's/micronotifier_mailbox_depth{/micronotifier_no_such_thing{/' docker/dashboard.json) 1
+check "so is one that finds nothing but 0" refused dashboard <(sed 's/micronotifier_ready{/0 * micronotifier_ready{/' docker/dashboard.json) 1
+alerts() { python3 tests/watch/alerts.py "http://127.0.0.1:$prometheus" 16; }
+check "Prometheus has loaded every alert, none fires, and the nodes have what each asks for" alerts
+# Gives a label of the alerts another name, and waits until Prometheus knows that one.
+rename() {
+    sed "$2" docker/alerts.yml >"$work/alerts.yml"
+    kill -HUP "$prometheus_pid"
+    wait_for eval "curl --silent http://127.0.0.1:$prometheus/api/v1/rules | grep --quiet $1"
+}
+rename sort 's/kind="session"/sort="session"/'
+check "an alert that asks for what no node has is found" refused alerts
+rename part 's/\$labels.shard/$labels.part/'
+check "so is one that tells a label that is not there" refused alerts
 
 printf 'watch: %d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))
