@@ -28,17 +28,31 @@ pub fn json_string(text: &str) -> String {
             '"' => json.push_str("\\\""),
             '\\' => json.push_str("\\\\"),
             '\n' => json.push_str("\\n"),
-            _ if is_hidden(character) => {
-                for unit in character.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
-                    write!(json, "\\u{unit:04x}").unwrap_or_default();
-                }
-            }
-            _ => json.push(character),
+            _ => push_json(&mut json, character),
         }
     }
     json.push('"');
     json
+}
+
+/// Returns JSON without line ends as JSON that is safe to print: what is hidden in it can only stand in
+/// strings, and is escaped there.
+pub fn visible_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        push_json(&mut safe, character);
+    }
+    safe
+}
+
+fn push_json(json: &mut String, character: char) {
+    if !is_hidden(character) {
+        return json.push(character);
+    }
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        // Writing to a String cannot fail.
+        write!(json, "\\u{unit:04x}").unwrap_or_default();
+    }
 }
 
 /// Control characters, and the marks that turn the direction of text or break lines in some viewers.
@@ -64,5 +78,13 @@ mod tests {
         let json = json_string(text);
         assert!(!json.chars().any(is_hidden), "{json}");
         assert_eq!(serde_json::from_str::<String>(&json).ok().as_deref(), Some(text));
+    }
+
+    #[test]
+    fn json_that_is_printed_hides_nothing_and_says_the_same() {
+        let value = serde_json::json!({"a\u{9b}": ["\u{7f}", "\u{202e}", "\u{1b}\n \"", 1]});
+        let json = visible_json(&value.to_string());
+        assert!(!json.chars().any(is_hidden), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).ok(), Some(value));
     }
 }

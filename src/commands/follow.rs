@@ -6,7 +6,7 @@ use micronotifier_actors::protocol::sign::{Credential, subscription_text};
 use micronotifier_actors::protocol::{ChannelKind, SocketId};
 use serde_json::{Value, json};
 
-use crate::visible::visible;
+use crate::visible::{visible, visible_json};
 
 /// Asks for a sign of life.
 pub(super) const PING: &str = r#"{"event":"pusher:ping","data":{}}"#;
@@ -169,7 +169,8 @@ impl Follower {
 
     fn line(&self, channel: &str, event: &str, data: &Value) -> String {
         if self.as_json {
-            return json!({ "channel": channel, "event": event, "data": data }).to_string();
+            let line = json!({ "channel": channel, "event": event, "data": data });
+            return visible_json(&line.to_string());
         }
         let data = match data {
             Value::Null => String::new(),
@@ -300,6 +301,19 @@ mod tests {
             serde_json::from_str::<Value>(line).unwrap(),
             json!({"channel": "c", "event": "e", "data": "{\"a\":\"\u{1b}[2J\n\"}"})
         );
+    }
+
+    #[test]
+    fn nothing_that_works_on_a_terminal_is_printed() {
+        let text = "\u{9b}2J\u{7f}\u{202e}";
+        let event = json!({"event": text, "channel": text, "data": {text: text}}).to_string();
+        for as_json in [false, true] {
+            let actions = follower(&["c"], as_json).on_message(&event);
+            let [Action::Print(line)] = actions.as_slice() else {
+                panic!("{actions:?}");
+            };
+            assert!(line.is_ascii() && !line.contains('\u{7f}'), "{line:?}");
+        }
     }
 
     #[test]

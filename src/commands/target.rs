@@ -23,8 +23,8 @@ use super::{complain, load, refuse};
 
 /// How long a TCP and TLS connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(15);
+/// How long the head of an answer may take.
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
 
 /// Why a command cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +161,7 @@ impl Target {
 
     /// Returns a client for this thread's actix runtime. It opens as many connections as it is asked for.
     pub(super) fn client(&self) -> Result<Client, TargetError> {
-        client_of(Arc::clone(&self.roots), Some(ANSWER))
+        client_of(Arc::clone(&self.roots), ANSWER)
     }
 
     /// Says why the node cannot be reached, and what to do about it.
@@ -188,13 +188,13 @@ impl Target {
     }
 }
 
-/// Returns a client that believes the certificates of a file, or public ones. Without `wait` an answer may
-/// take for ever.
-pub(super) fn client(ca: Option<&Path>, wait: Option<Duration>) -> Result<Client, TargetError> {
+/// Returns a client that believes the certificates of a file, or public ones. The head of an answer must come
+/// within `wait`; its body may take for ever.
+pub(super) fn client(ca: Option<&Path>, wait: Duration) -> Result<Client, TargetError> {
     client_of(Arc::new(roots(ca)?), wait)
 }
 
-fn client_of(roots: Arc<RootCertStore>, wait: Option<Duration>) -> Result<Client, TargetError> {
+fn client_of(roots: Arc<RootCertStore>, wait: Duration) -> Result<Client, TargetError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -203,11 +203,7 @@ fn client_of(roots: Arc<RootCertStore>, wait: Option<Duration>) -> Result<Client
     // WebSockets are upgrades of HTTP/1.1. `Connector::max_http_version` would put its own TLS in place of ours.
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let connector = Connector::new().rustls_0_23(Arc::new(tls)).timeout(CONNECT).limit(0);
-    let builder = Client::builder().connector(connector);
-    Ok(match wait {
-        Some(wait) => builder.timeout(wait).finish(),
-        None => builder.disable_timeout().finish(),
-    })
+    Ok(Client::builder().connector(connector).timeout(wait).finish())
 }
 
 /// Splits an address into security, authority and path prefix.

@@ -1,6 +1,8 @@
 //! The operator's listener (checks 121, 122 and 124 as design settles them; S30).
 
 use micronotifier::config::{AdminConfig, Compatibility, ServerConfig};
+use micronotifier_actors::bridge::loopback::Hub;
+use micronotifier_actors::session::effect::Close;
 use serde_json::json;
 
 use crate::support::apps::{COUNTED, MAIN};
@@ -153,6 +155,23 @@ fn check_124_applications_are_listed_to_the_operator() {
     assert_eq!(ids, [json!(MAIN.id), json!(COUNTED.id)]);
     let secret = listed.iter().any(|app| app.to_string().contains(MAIN.secret));
     assert!(!secret, "{body}");
+}
+
+#[test]
+fn the_cluster_is_told_by_a_node_that_is_one_of_several() {
+    let node = TestNode::start_on(&Hub::default(), |config| {
+        let host = "127.0.0.1".to_owned();
+        config.admin = Some(AdminConfig { host, port: 0, token: String::new() });
+    });
+    let expected = json!({
+        "bridge_whole": true, "probe_seconds": 0.0, "followed_channels": 0, "holes": 0, "lost": 0,
+        "membership_reachable": null, "lease_age_seconds": null,
+    });
+    assert_eq!(get(&node, "/apps", "").json()["cluster"], expected);
+    node.handle().shut(Close { code: 1001, reason: "" });
+    let told = get(&node, "/apps", "").json();
+    assert_eq!(told["node"]["reasons"], json!(["shutting down"]));
+    assert_eq!(told["node"]["ready"], false);
 }
 
 #[test]

@@ -79,6 +79,8 @@ async fn applications_are_told_without_their_secrets() {
     assert_eq!(body["applications"][0], first);
     assert_eq!(body["applications"][1]["name"], "a\"b");
     assert_eq!(body["node"]["sockets"], json!(["ws://localhost:8111"]));
+    assert_eq!((&body["node"]["ready"], &body["node"]["reasons"]), (&json!(true), &json!([])));
+    assert_eq!(body["cluster"], Value::Null);
 
     let development = bench("", |edge| {
         Arc::get_mut(&mut edge.public).unwrap().development = true;
