@@ -63,7 +63,8 @@ export function sendEvent(app, channel, name, data) {
 /** Says why something was not answered. */
 export function words(error) {
   if (error instanceof TokenNeeded) return "the token is not the node's";
-  if (error.name === "TimeoutError") return `the node has not answered for ${PATIENCE_MS / 1000} s`;
+  // whose body was not all there in time was aborted
+  if (["TimeoutError", "AbortError"].includes(error.name)) return `the node has not answered for ${PATIENCE_MS / 1000} s`;
   // what fetch and a broken stream throw: the browser's own words differ
   if (error instanceof TypeError) return "the node cannot be reached";
   return error.message;

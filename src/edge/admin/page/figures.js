@@ -12,10 +12,11 @@ export function read(text) {
   const metrics = new Map();
   for (const line of text.split("\n")) {
     const [, name, labels = "", value] = LINE.exec(line) ?? [];
-    if (!name) continue;
+    const number = Number(value?.replace("Inf", "Infinity"));
+    if (!name || Number.isNaN(number)) continue;
     const pairs = [...labels.matchAll(LABEL)].map(([, label, quoted]) => [label, unescaped(quoted)]);
     if (!metrics.has(name)) metrics.set(name, []);
-    metrics.get(name).push({ labels: Object.fromEntries(pairs), value: Number(value.replace("Inf", "Infinity")) });
+    metrics.get(name).push({ labels: Object.fromEntries(pairs), value: number });
   }
   return metrics;
 }

@@ -48,6 +48,7 @@ function show(apps, actors, metrics) {
   at("token-form").hidden = true;
   if (at("main").hidden) {
     at("main").hidden = false;
+    at("answers").hidden = false;
     showView();
   } else if (!document.hidden && !at("overview").hidden) {
     showOverview();
@@ -79,6 +80,7 @@ function askForToken() {
   const refused = token.isGiven();
   token.forget();
   at("main").hidden = true;
+  at("answers").hidden = true;
   at("token-form").hidden = false;
   showState("", "the node runs");
   tell(at("token-state"), refused ? "This token is not the node's." : "");
@@ -158,7 +160,7 @@ wireDemo(() => node);
 onSubmit("token-form", takeToken);
 at("send-form").addEventListener("input", () => showCommand(node.development));
 at("demo-app").addEventListener("change", showKey);
-for (const link of document.querySelectorAll("footer a.answer")) link.addEventListener("click", showAnswer);
+for (const link of document.querySelectorAll("#answers a.answer")) link.addEventListener("click", showAnswer);
 addEventListener("hashchange", showView);
 document.addEventListener("visibilitychange", () => { if (!document.hidden && !at("overview").hidden) showOverview(); });
 refresh();

@@ -81,6 +81,8 @@ async function readTap(wanted, mine, begun) {
         began = performance.now();
       }
     }
+  } catch (error) {
+    throw silent.signal.aborted ? silent.signal.reason : error;
   } finally {
     clearTimeout(timer);
   }
