@@ -156,6 +156,9 @@ test('a flood at the tap leaves the page at hand, and the list short', async (t)
     const batch = Array.from({ length: 10 }, (_, index) => ({ channel: 'flood', name: `event-${round}-${index}`, data: '{}' }));
     await backend.triggerBatch(batch);
   }
+  // the newest is on top, whatever was left out
+  await sees(page, '#sightings li:nth-child(-n+40)', 'event-39-9');
+  await sees(page, '#tap-count', /^[\d,]+ seen/);
   await page.click('#tap-stop');
   await sees(page, '#tap-state', 'Stopped.');
   assert.ok(await page.locator('#sightings li').count() <= 200);
