@@ -122,6 +122,7 @@ pub async fn serve_with(
     let doors = sockets.iter().filter_map(|socket| socket.try_clone().ok()).collect();
     let mut edge = EdgeState::new(node.clone(), config.edge);
     edge.body_wait = config.http.request_body;
+    edge.keep_alive = config.http.keep_alive;
     edge.body_bytes = config.http.body_bytes;
     edge.public = Arc::new(PublicSide {
         addresses: addresses.clone(),

@@ -11,6 +11,10 @@ use super::ApiError;
 /// Behind these begins what was to be signed, or a wrong signature: onlookers see neither.
 const SIGNED_TEXTS: [&str; 2] = [": Expected HMAC", ": you should have sent Hmac"];
 
+/// How frames begin that tell of an error: no other is parsed.
+const BEGINNINGS: [&[u8]; 2] =
+    [br#"{"event":"pusher:error","#, br#"{"event":"pusher:subscription_error","#];
+
 /// A frame, as far as errors go.
 #[derive(Deserialize)]
 struct Message<'m> {
@@ -42,7 +46,7 @@ pub(super) fn ended(tap: &Tap, app: &App, socket: SocketId, code: Option<u16>) {
 
 /// Shows a frame that tells a client of an error; any other is no matter of onlookers.
 pub(super) fn trouble(tap: &Tap, app: &App, socket: SocketId, frame: &Frame) {
-    if !tap.is_watched() {
+    if !tap.wants(Kind::Error, Some(&app.id)) {
         return;
     }
     let payload = frame.payload();
@@ -56,8 +60,8 @@ pub(super) fn trouble(tap: &Tap, app: &App, socket: SocketId, frame: &Frame) {
 }
 
 /// Shows a client that was sent away before it had a connection. Its application may not be known.
-pub(super) fn refused(tap: &Tap, code: u16, text: &str) {
-    tap.show(Kind::Error, None, None, || Details {
+pub(super) fn refused(tap: &Tap, app: Option<&App>, code: u16, text: &str) {
+    tap.show(Kind::Error, app.map(|app| &app.id), None, || Details {
         code: Some(code),
         text: Some(text.into()),
         ..Details::default()
@@ -78,6 +82,9 @@ fn of(socket: SocketId, code: Option<u16>) -> Details {
 }
 
 fn parse(payload: &[u8]) -> Option<(Option<String>, Trouble)> {
+    if !BEGINNINGS.iter().any(|beginning| payload.starts_with(beginning)) {
+        return None;
+    }
     let Message { event, channel, data } = serde_json::from_slice(payload).ok()?;
     let trouble = match event {
         "pusher:error" => serde_json::from_str(data.get()).ok()?,

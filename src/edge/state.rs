@@ -10,7 +10,7 @@ use micronotifier_actors::clock::Clock;
 
 use super::idempotency::Idempotency;
 use super::rate::Rates;
-use crate::config::EdgeConfig;
+use crate::config::{EdgeConfig, HttpConfig};
 
 /// How long a request body may take to arrive, unless the server sets another wait.
 pub const BODY_WAIT: Duration = Duration::from_secs(10);
@@ -35,6 +35,8 @@ pub struct EdgeState {
     pub wall: WallClock,
     /// How long a request body may take to arrive. Over it: 408.
     pub body_wait: Duration,
+    /// How long an idle HTTP connection is kept.
+    pub keep_alive: Duration,
     /// The largest request body, in bytes. Over it: 413, whatever the application's own limits add up to.
     pub body_bytes: usize,
     /// Requests that are being answered.
@@ -80,6 +82,7 @@ impl EdgeState {
             clock: Clock::start(),
             wall: WallClock::System,
             body_wait: BODY_WAIT,
+            keep_alive: HttpConfig::default().keep_alive,
             body_bytes: usize::MAX,
             calls: Calls::default(),
         }

@@ -2,16 +2,18 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use micronotifier::config::{AdminConfig, ServerConfig};
 use micronotifier_actors::bridge::loopback::Hub;
 use micronotifier_actors::tap::{Details, Kind};
 use serde_json::{Value, json};
 
-use crate::support::apps::{COUNTED, MAIN, TestApp};
+use crate::support::apps::{COUNTED, DISABLED, MAIN, ORIGINS, QUOTA, TLS_ONLY, TestApp};
 use crate::support::http::{Answer, Connection};
+use crate::support::socket::target;
 use crate::support::stream::Stream;
-use crate::support::{Call, TestNode, eventually};
+use crate::support::{Call, Socket, TestNode, eventually};
 
 const TOKEN: &str = "token-of-the-operator";
 
@@ -132,9 +134,57 @@ fn errors_are_seen_without_what_was_signed() {
     assert_eq!(seen, expected);
 
     let nobody = TestApp { key: "nobody", ..MAIN };
-    node.upgrade(&crate::support::socket::target(nobody)).expect_rejection(4001);
+    node.upgrade(&target(nobody)).expect_rejection(4001);
     let seen = onlooker.next();
     assert_eq!((&seen["code"], seen.get("app")), (&json!(4001), None));
+}
+
+#[test]
+fn who_is_refused_is_seen_under_the_application_that_it_wanted() {
+    let node = TestNode::start(with_admin(""));
+    let _filled = [node.connect(QUOTA), node.connect(QUOTA)];
+    for (app, code) in [(DISABLED, 4003), (TLS_ONLY, 4000), (ORIGINS, 4009), (QUOTA, 4004)] {
+        let mut onlooker = Onlooker::new(&node, &format!("app={}", app.id));
+        let foreign = [("Origin", "https://evil.example")];
+        Socket::upgrade(node.stream(), &target(app), &foreign).expect_rejection(code);
+        let seen = onlooker.next();
+        let told = (&seen["type"], &seen["app"], &seen["code"]);
+        assert_eq!(told, (&json!("error"), &json!(app.id), &json!(code)));
+    }
+}
+
+#[test]
+fn what_the_node_tells_of_its_own_accord_is_seen() {
+    let node = TestNode::start(|config| {
+        with_admin("")(config);
+        config.node.limits.events_in_flight = 0;
+    });
+    let mut ann = node.connect(MAIN);
+    let mut onlooker = Onlooker::new(&node, "type=error");
+    ann.subscribe("private-c");
+    ann.whisper("private-c", "client-e", &json!("hi"));
+    let seen = onlooker.next();
+    assert_eq!(seen["text"], "Client event rejected: the node is busy", "{seen}");
+    assert!(seen["socket"].is_string(), "{seen}");
+    ann.expect_event("pusher:error");
+
+    let body = r#"{"name":"e","channel":"c","data":"x"}"#;
+    let length = body.len();
+    let address = node.admin.expect("an admin listener");
+    let request = format!(
+        "POST /events?app={} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}",
+        MAIN.id
+    );
+    let answer = Connection::new(Stream::connect(address)).ask(request.as_bytes());
+    let seen = onlooker.next();
+    assert_eq!((&seen["app"], &seen["code"]), (&json!(MAIN.id), &json!(answer.status)));
+    assert!(answer.status >= 400, "{}", answer.status);
+
+    ann.sign_in("ann");
+    node.api(MAIN).post("/users/ann/terminate_connections", &json!({}));
+    let seen = onlooker.next();
+    assert_eq!((&seen["code"], &seen["channel"]), (&json!(4009), &json!("#server-to-user-ann")));
+    assert_eq!(seen["text"], "You got disconnected by the app.");
 }
 
 #[test]
@@ -198,6 +248,44 @@ fn who_does_not_read_misses_something_and_is_told_exactly_how_much() {
         }
     }
     assert_eq!((seen + missed, missed), (SHOWN, tap.dropped()));
+}
+
+/// Starts a node that waits a moment for everything: about a second in all for a connection without progress.
+fn hurried() -> TestNode {
+    const MOMENT: Duration = Duration::from_millis(250);
+    TestNode::start(|config| {
+        with_admin("")(config);
+        config.http.request_head = MOMENT;
+        config.http.request_body = MOMENT;
+        config.http.keep_alive = MOMENT;
+        config.node.limits.ask = MOMENT;
+    })
+}
+
+#[test]
+fn a_quiet_tap_outlives_what_an_idle_connection_may_last() {
+    let node = hurried();
+    let mut onlooker = Onlooker::new(&node, "type=error");
+    let mut signs = 0;
+    while signs < 8 {
+        signs += usize::from(onlooker.line() == ": still there");
+    }
+    assert_eq!(node.handle().tap().watching(), 1);
+}
+
+#[test]
+fn who_never_reads_is_hung_up_on() {
+    let node = hurried();
+    let _onlooker = Onlooker::new(&node, "type=error");
+    let tap = node.handle().tap();
+    let long: Box<str> = "x".repeat(10_000).into();
+    eventually("the end of who never reads", || {
+        tap.show(Kind::Error, None, None, || Details {
+            text: Some(long.clone()),
+            ..Details::default()
+        });
+        tap.watching() == 0
+    });
 }
 
 #[test]

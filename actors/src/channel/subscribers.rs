@@ -186,6 +186,13 @@ impl ChannelActor {
     pub(super) fn dismiss(&self, seat: Seat, (code, reason): (ErrorCode, &'static str)) {
         let (error, close) = (Frame::error(Some(code), reason), Close::pusher(code, reason));
         self.errand(seat, Errand::Dismiss { seat, error, close });
+        let (app, channel) = (&self.key.app, self.key.channel.as_str());
+        self.crew.tap().show(Kind::Error, Some(app), Some(channel), || Details {
+            socket: Some(seat.socket),
+            code: Some(code.number()),
+            text: Some(reason.into()),
+            ..Details::default()
+        });
     }
 
     /// Sees to it that all hear how many subscriptions there are now.

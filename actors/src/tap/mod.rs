@@ -5,9 +5,10 @@
 //! relaxed load.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -19,13 +20,15 @@ use crate::protocol::{AppId, SocketId, UserId};
 const ONLOOKERS: usize = 16;
 /// What may wait for one onlooker.
 const WAITING: usize = 1024;
-/// Bytes of names, texts and data that may wait for one onlooker.
+/// Bytes of names, texts and data that may wait for one onlooker. What another has had written of them is not
+/// counted.
 const WAITING_BYTES: usize = 1024 * 1024;
 
 /// What something is that passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An event that this node accepted from a backend.
+    /// An event of a backend that this node has a place for. It is shown before a bridge to other nodes has taken
+    /// it: if that fails, an error follows.
     Event,
     /// An event that a channel of this node has sent to its subscribers here.
     Delivery,
@@ -85,6 +88,7 @@ pub struct Sighting {
     pub channel: Option<Box<str>>,
     /// What else is known.
     pub details: Details,
+    written: OnceLock<Bytes>,
 }
 
 /// What is known of something that passes, as far as its kind has it.
@@ -121,10 +125,17 @@ impl Details {
 }
 
 impl Sighting {
+    /// Returns it as it is sent to onlookers: written for the first who asks, and the same for all.
+    pub fn written(&self, write: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.written.get_or_init(|| write(self))
+    }
+
     fn weight(&self) -> usize {
-        let Details { event, data, text, .. } = &self.details;
-        let texts = [&self.channel, event, data, text];
-        texts.into_iter().flatten().map(|text| text.len()).sum::<usize>() + size_of::<Self>()
+        let Details { event, data, user, text, .. } = &self.details;
+        let texts = [&self.channel, event, data, text].into_iter().flatten().map(|text| text.len());
+        let app = self.app.as_ref().map_or(0, |app| app.as_str().len());
+        let user = user.as_ref().map_or(0, |user| user.as_str().len());
+        texts.sum::<usize>() + app + user + size_of::<Self>()
     }
 }
 
@@ -141,12 +152,17 @@ pub struct Wanted {
 
 impl Wanted {
     fn fits(&self, kind: Kind, app: Option<&AppId>, channel: Option<&str>) -> bool {
-        (self.kinds.is_empty() || self.kinds.contains(&kind))
-            && self.app.as_ref().is_none_or(|wanted| app == Some(wanted))
+        self.may_fit(kind, app)
             && self.channel.as_deref().is_none_or(|wanted| match wanted.strip_suffix('*') {
                 Some(prefix) => channel.is_some_and(|name| name.starts_with(prefix)),
                 None => channel == Some(wanted),
             })
+    }
+
+    /// Tells whether something fits if its channel does.
+    fn may_fit(&self, kind: Kind, app: Option<&AppId>) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&kind))
+            && self.app.as_ref().is_none_or(|wanted| app == Some(wanted))
     }
 }
 
@@ -192,6 +208,17 @@ impl Tap {
         self.dropped.get()
     }
 
+    /// Tells whether somebody may want to see something, for what it costs to find out what there is to show.
+    pub fn wants(&self, kind: Kind, app: Option<&AppId>) -> bool {
+        self.is_watched() && self.wants_any(kind, app)
+    }
+
+    #[cold]
+    fn wants_any(&self, kind: Kind, app: Option<&AppId>) -> bool {
+        let onlookers = self.onlookers.read().unwrap_or_else(PoisonError::into_inner);
+        onlookers.iter().any(|onlooker| onlooker.wanted.may_fit(kind, app))
+    }
+
     /// Shows something to those who want to see it. `details` is asked for if there is one.
     pub fn show(
         &self,
@@ -226,6 +253,7 @@ impl Tap {
             app: app.cloned(),
             channel: channel.map(Into::into),
             details: details(),
+            written: OnceLock::new(),
         });
         for onlooker in fitting {
             if !onlooker.offer(&sighting) {

@@ -112,8 +112,25 @@ fn everybody_sees_what_fits() {
     ] {
         assert_eq!(wanted.fits(Kind::Event, Some(&one), Some("private-a")), fits, "{wanted:?}");
     }
+    let tap = Arc::new(Tap::default());
+    assert!(!tap.wants(Kind::Event, Some(&one)));
+    let _view = tap.watch(wanted(Some(&one), Some("private-a"), &[Kind::Event])).unwrap();
+    assert!(tap.wants(Kind::Event, Some(&one)));
+    assert!(!tap.wants(Kind::Error, Some(&one)));
+    assert!(!tap.wants(Kind::Event, Some(&two)));
     assert!(!wanted(Some(&one), None, &[]).fits(Kind::Error, None, None));
     assert!(!wanted(None, Some("*"), &[]).fits(Kind::Connection, Some(&one), None));
+}
+
+#[test]
+fn what_passes_is_written_once_for_all() {
+    let tap = Arc::new(Tap::default());
+    let mut views = [(); 2].map(|()| tap.watch(Wanted::default()).unwrap());
+    numbered(&tap, 0..1);
+    for (view, writer) in views.iter_mut().zip(["first", "second"]) {
+        let Some(Seen::Sighting(sighting)) = view.try_next() else { panic!("{writer}") };
+        assert_eq!(sighting.written(|_| writer.into()), "first");
+    }
 }
 
 #[test]

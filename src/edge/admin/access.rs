@@ -38,8 +38,8 @@ impl Access {
 
     /// Refuses what a foreign page may have made.
     ///
-    /// With a token any `Host` will do: no page has the token, and a scraper may know the node by a
-    /// name of its own.
+    /// With a token any `Host` will do, and its pages may have come over TLS, which a proxy ends: no page of
+    /// another site has the token, and a scraper may know the node by a name of its own.
     pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Denied> {
         if self.token.is_empty() && headers.contains_key(HOST) {
             let host = host_name(headers).ok_or(Denied::ForeignHost)?;
@@ -48,9 +48,10 @@ impl Access {
             }
         }
         if headers.contains_key(ORIGIN) {
-            let host = only(headers, &HOST);
-            let origin = only(headers, &ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
-            if origin.is_none() || origin != host {
+            let origin = only(headers, &ORIGIN).and_then(|origin| origin.split_once("://"));
+            let (scheme, authority) = origin.ok_or(Denied::ForeignOrigin)?;
+            let is_own_scheme = scheme == "http" || (scheme == "https" && !self.token.is_empty());
+            if !is_own_scheme || only(headers, &HOST) != Some(authority) {
                 return Err(Denied::ForeignOrigin);
             }
         }
@@ -160,8 +161,11 @@ mod tests {
         for (origin, is_own) in [
             ("http://localhost:9111", true),
             ("http://localhost:8111", false),
-            ("https://localhost:9111", false),
+            ("https://localhost:8111", false),
             ("http://evil.example", false),
+            ("https://evil.example", false),
+            ("ftp://localhost:9111", false),
+            ("localhost:9111", false),
             ("null", false),
         ] {
             let headers = headers(&[(HOST, "localhost:9111"), (ORIGIN, origin)]);
@@ -170,6 +174,15 @@ mod tests {
                 assert_eq!(outcome.is_ok(), is_own, "{origin}");
             }
         }
+    }
+
+    #[test]
+    fn a_page_behind_a_proxy_that_ends_tls_needs_a_token() {
+        let headers = headers(&[(HOST, "node.example"), (ORIGIN, "https://node.example")]);
+        assert_eq!(access("token").check_origin(&headers), Ok(()));
+        assert!(access("").check_origin(&headers).is_err());
+        let own = self::headers(&[(HOST, "localhost"), (ORIGIN, "https://localhost")]);
+        assert_eq!(access("").check_origin(&own), Err(Denied::ForeignOrigin));
     }
 
     #[test]

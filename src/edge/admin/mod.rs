@@ -1,7 +1,7 @@
 //! The operator's port: the list of its URLs, who may ask, and what is answered.
 //!
-//! Nothing here changes the node; the page may have it send an event. A page of another site can neither read an answer (no CORS headers,
-//! foreign `Origin` and `Host` refused) nor embed one.
+//! Nothing here changes the node; the page may have it send an event. A page of another site can neither
+//! read an answer (no CORS headers, foreign `Origin` and `Host` refused) nor embed one.
 
 mod access;
 mod bridge;
@@ -171,7 +171,7 @@ impl Operator {
             Endpoint::Channels => told(console::channels(edge, request).await),
             Endpoint::Members => told(console::members(edge, request).await),
             Endpoint::Events => told(console::publish(edge, request, body).await),
-            Endpoint::Tap => tap::answer(edge.node.tap(), edge.node.apps(), request.query_string()),
+            Endpoint::Tap => tap::answer(edge, request.query_string()),
         }
     }
 }

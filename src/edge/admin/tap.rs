@@ -11,12 +11,11 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use micronotifier_actors::config::Apps;
 use micronotifier_actors::protocol::{AppId, UserId};
@@ -24,9 +23,11 @@ use micronotifier_actors::tap::{Kind, Seen, Sighting, Tap, View, Wanted};
 use serde::Serialize;
 
 use super::exposition::{Exposition, Kind as FamilyKind};
+use crate::edge::EdgeState;
 use crate::edge::query::{Plus, Query};
 
-/// How often a reader hears that it is still there, in a comment: less than proxies wait.
+/// How often a reader hears that it is still there, in a comment: less than proxies wait, and no longer than
+/// `keep-alive-seconds`.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 /// Bytes that are put together for one write.
 const CHUNK: usize = 32 * 1024;
@@ -87,10 +88,16 @@ pub(super) fn expose(exposition: &mut Exposition, tap: &Tap) {
 }
 
 /// Lets somebody look on at what the query asks for: `app`, `channel` and `type`, which may list several.
-pub(super) fn answer(tap: &Arc<Tap>, apps: &Apps, query: &str) -> HttpResponse {
+pub(super) fn answer(edge: &EdgeState, query: &str) -> HttpResponse {
+    let (tap, apps) = (edge.node.tap(), edge.node.apps());
     let view = wanted(query, apps).and_then(|wanted| tap.watch(wanted).ok_or(Refused::Full));
+    // a connection that is idle for longer than that may be closed
+    let sign_of_life = SIGN_OF_LIFE.min(edge.keep_alive);
     match view {
-        Ok(view) => HttpResponse::Ok().content_type("text/event-stream").streaming(lines(view)),
+        Ok(view) => {
+            let lines = lines(view, sign_of_life);
+            HttpResponse::Ok().content_type("text/event-stream").streaming(lines)
+        }
         Err(refused) => {
             let status = match refused {
                 Refused::Full => StatusCode::SERVICE_UNAVAILABLE,
@@ -123,41 +130,41 @@ fn wanted(query: &str, apps: &Apps) -> Result<Wanted, Refused> {
 }
 
 /// Returns the stream of a view. The first comment tells that from now on nothing is missed.
-fn lines(view: View) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn lines(view: View, sign_of_life: Duration) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let open = stream::once(async { Ok(Bytes::from_static(b": looking on\n\n")) });
-    let rest = stream::unfold(view, async |mut view| {
-        let chunk = match tokio::time::timeout(SIGN_OF_LIFE, view.next()).await {
+    let rest = stream::unfold(view, move |mut view| async move {
+        let chunk = match tokio::time::timeout(sign_of_life, view.next()).await {
             Ok(seen) => gather(seen, &mut view),
-            Err(_) => ": still there\n\n".to_owned(),
+            Err(_) => Bytes::from_static(b": still there\n\n"),
         };
-        Some((Ok(Bytes::from(chunk)), view))
+        Some((Ok(chunk), view))
     });
     stream::StreamExt::chain(open, rest)
 }
 
 /// Puts what is there already behind what was waited for.
-fn gather(first: Seen, view: &mut View) -> String {
-    let mut text = String::new();
+fn gather(first: Seen, view: &mut View) -> Bytes {
+    let mut text = BytesMut::new();
     let mut next = Some(first);
     while let Some(seen) = next {
         match seen {
             Seen::Sighting(sighting) => {
-                text.push_str("data: ");
-                text.push_str(&json(&sighting));
+                text.extend_from_slice(b"data: ");
+                text.extend_from_slice(sighting.written(json));
             }
             Seen::Dropped(count) => {
-                // Writing to a String cannot fail.
+                // Writing to a buffer that grows cannot fail.
                 write!(text, "event: dropped\ndata: {{\"dropped\":{count}}}").unwrap_or_default();
             }
         }
-        text.push_str("\n\n");
+        text.extend_from_slice(b"\n\n");
         next = if text.len() < CHUNK { view.try_next() } else { None };
     }
-    text
+    text.freeze()
 }
 
-fn json(sighting: &Sighting) -> String {
-    let Sighting { at_unix_millis, kind, app, channel, details } = sighting;
+fn json(sighting: &Sighting) -> Bytes {
+    let Sighting { at_unix_millis, kind, app, channel, details, .. } = sighting;
     let body = SightingBody {
         at: *at_unix_millis,
         r#type: kind.name(),
@@ -173,12 +180,14 @@ fn json(sighting: &Sighting) -> String {
         data: details.data.as_deref(),
     };
     // texts and numbers alone: always JSON
-    serde_json::to_string(&body).unwrap_or_default()
+    serde_json::to_vec(&body).unwrap_or_default().into()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+    use std::sync::Arc;
 
     use micronotifier_actors::config::App;
     use micronotifier_actors::protocol::sign::Credential;

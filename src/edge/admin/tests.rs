@@ -253,6 +253,10 @@ async fn an_event_is_sent_for_an_application() {
     let (response, text) = bench.ask(post("/events?app=testapp").insert_header(json)).await;
     assert_eq!((response.status().as_u16(), text.as_str()), (200, "{}"));
     for (request, status) in [
+        (
+            post("/events?app=1").insert_header(("content-type", "Application/JSON;charset=utf-8")),
+            200,
+        ),
         (post("/events?app=1"), 400),
         (post("/events?app=1").insert_header(("content-type", "text/plain")), 400),
         (post("/events?app=nobody").insert_header(json), 404),

@@ -115,11 +115,7 @@ impl<S: Stream> WsSession<S> {
     fn carry_out_one(&mut self, effect: Effect, more: &mut Vec<Effect>) {
         let desk = self.worker.desk();
         match effect {
-            Effect::Send(frame) => {
-                let (app, socket) = (self.session.app(), self.session.socket());
-                sighting::trouble(self.worker.tap(), app, socket, &frame);
-                desk.send(&self.outbox, frame);
-            }
+            Effect::Send(frame) => self.tell(frame),
             Effect::ControlPing => desk.send_control(&self.outbox, control::ping(&[])),
             Effect::Close(close) => self.end(&close),
             Effect::Whisper(whisper) => {
@@ -127,7 +123,7 @@ impl<S: Stream> WsSession<S> {
                     self.outbox.metrics().client_events.add(1);
                 } else {
                     let busy = "Client event rejected: the node is busy";
-                    desk.send(&self.outbox, Frame::error(None, busy));
+                    self.tell(Frame::error(None, busy));
                 }
             }
             Effect::Resend(channel) => {
@@ -139,6 +135,13 @@ impl<S: Stream> WsSession<S> {
                 }
             }
         }
+    }
+
+    /// Sends a frame that is meant for this client alone.
+    fn tell(&self, frame: Frame) {
+        let (app, socket) = (self.session.app(), self.session.socket());
+        sighting::trouble(self.worker.tap(), app, socket, &frame);
+        self.worker.desk().send(&self.outbox, frame);
     }
 
     /// Ends the connection from this side.

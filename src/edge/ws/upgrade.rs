@@ -43,13 +43,19 @@ pub(crate) struct Upgrades {
 
 /// Why a client is sent away after the upgrade. The order of the checks is that of protocol section 1.5.
 struct Refusal {
+    /// Whom it wanted, if it named an application that there is.
+    app: Option<Arc<App>>,
     code: ErrorCode,
     reason: Cow<'static, str>,
 }
 
 impl Refusal {
     const fn new(code: ErrorCode, reason: &'static str) -> Self {
-        Self { code, reason: Cow::Borrowed(reason) }
+        Self { app: None, code, reason: Cow::Borrowed(reason) }
+    }
+
+    fn by(app: &Arc<App>, code: ErrorCode, reason: &'static str) -> Self {
+        Self { app: Some(Arc::clone(app)), ..Self::new(code, reason) }
     }
 }
 
@@ -79,7 +85,7 @@ impl Upgrades {
             Err(refused) => {
                 let text = refused.to_string();
                 log::debug!(address = shown(&client).as_str(), cause = text.as_str(); "refused before the upgrade");
-                sighting::refused(self.worker.tap(), 503, &text);
+                sighting::refused(self.worker.tap(), None, 503, &text);
                 return say(&stream, &[unavailable(&text)]).await;
             }
         };
@@ -105,7 +111,8 @@ impl Upgrades {
             Err(refusal) => {
                 let code = refusal.code.number();
                 log::debug!(address = shown(&client).as_str(), code; "refused after the upgrade");
-                sighting::refused(self.worker.tap(), code, &refusal.reason);
+                let app = refusal.app.as_deref();
+                sighting::refused(self.worker.tap(), app, code, &refusal.reason);
                 let error = Frame::error(Some(refusal.code), &refusal.reason);
                 let close = control::close(code, &refusal.reason);
                 say(&stream, &[handshake, error.wire().clone(), close]).await;
@@ -136,21 +143,21 @@ impl Upgrades {
         });
         let app = app.ok_or_else(|| {
             let reason = Cow::Owned(format!("App key {key} does not exist"));
-            Refusal { code: ErrorCode::UnknownApplication, reason }
+            Refusal { app: None, code: ErrorCode::UnknownApplication, reason }
         })?;
         if !app.enabled {
-            return Err(Refusal::new(ErrorCode::ApplicationDisabled, "Application disabled"));
+            return Err(Refusal::by(app, ErrorCode::ApplicationDisabled, "Application disabled"));
         }
         if app.tls_only && !client.secure {
             let reason = "Application only accepts SSL connections, reconnect using wss://";
-            return Err(Refusal::new(ErrorCode::TlsRequired, reason));
+            return Err(Refusal::by(app, ErrorCode::TlsRequired, reason));
         }
         if !client.comes_from(&app.allowed_origins) {
-            return Err(Refusal::new(ErrorCode::Unauthorized, "Origin not allowed"));
+            return Err(Refusal::by(app, ErrorCode::Unauthorized, "Origin not allowed"));
         }
         let elsewhere = self.edge.node.connections_elsewhere(&app.id);
         admitted.join_app(app, elsewhere).map_err(|_| {
-            Refusal::new(ErrorCode::OverQuota, "Application is over connection quota")
+            Refusal::by(app, ErrorCode::OverQuota, "Application is over connection quota")
         })?;
         let library = ClientLibrary::of_query(parameter("client").unwrap_or_default());
         Ok((Arc::clone(app), library, admitted))
