@@ -45,7 +45,7 @@ pub struct Operator {
 /// What a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
-    Page(page::Part),
+    Page(page::File),
     Health,
     Ready,
     Metrics,
@@ -61,11 +61,6 @@ impl Endpoint {
     /// Finds the endpoint of a path: the one list of the operator's URLs.
     fn at(path: &str) -> Option<Self> {
         Some(match path {
-            "/" => Self::Page(page::Part::Document),
-            "/page.css" => Self::Page(page::Part::Style),
-            "/page.js" => Self::Page(page::Part::Script),
-            "/pusher.min.js" => Self::Page(page::Part::PusherJs),
-            "/pusher.min.js.LICENSE.txt" => Self::Page(page::Part::PusherJsLicence),
             "/health" => Self::Health,
             "/ready" => Self::Ready,
             "/metrics" => Self::Metrics,
@@ -75,7 +70,7 @@ impl Endpoint {
             "/channels" => Self::Channels,
             "/members" => Self::Members,
             "/events" => Self::Events,
-            _ => return None,
+            _ => return page::at(path).map(Self::Page),
         })
     }
 
@@ -160,7 +155,7 @@ impl Operator {
         let host = access::host_name(request.headers());
         let host = host.as_deref();
         match endpoint {
-            Endpoint::Page(part) => page::serve(part, &edge.public, host),
+            Endpoint::Page(file) => page::serve(file, &edge.public, host),
             Endpoint::Health => readiness::health(&edge.node),
             Endpoint::Ready => readiness::answer(&edge.node),
             Endpoint::Metrics => {

@@ -190,7 +190,7 @@ async fn everything_but_health_and_the_empty_page_wants_the_token() {
     {
         assert_eq!(bench.ask(request).await.0.status(), 401);
     }
-    for path in ["/health", "/", "/page.css", "/page.js"] {
+    for path in ["/health", "/", "/page.css", "/page.js", "/figures.js"] {
         assert_eq!(bench.get(path).await.0, 200, "{path}");
     }
 }

@@ -31,23 +31,29 @@ export async function freePort() {
 export class RunningNode {
   host = '127.0.0.1';
   #directory;
+  #config;
   #process;
   #output = '';
+
+  /** Lays `overrides` over the configuration for the next start. */
+  async configure(overrides) {
+    this.#config = { ...this.#config, ...overrides };
+    await writeFile(join(this.#directory, 'config.json'), JSON.stringify(this.#config));
+  }
 
   /** Starts a node that serves both applications, with `overrides` laid over its configuration. */
   static async start(overrides = {}) {
     const node = new RunningNode();
     node.port = await freePort();
     node.#directory = await mkdtemp(join(tmpdir(), 'micronotifier-sdk-'));
-    const config = {
+    await node.configure({
       host: node.host,
       port: node.port,
       'admin-port': 0,
       log: { level: 'warn' },
       applications: [APP, COUNTED_APP],
       ...overrides,
-    };
-    await writeFile(join(node.#directory, 'config.json'), JSON.stringify(config));
+    });
     await node.restart();
     return node;
   }
@@ -89,6 +95,11 @@ export class RunningNode {
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     return within('the node to end', ended);
+  }
+
+  /** Sends a signal and waits for nothing. */
+  signal(name) {
+    this.#process.kill(name);
   }
 
   /** Ends the process for good. */

@@ -1,0 +1,63 @@
+// The channels of an application, and who is in one.
+
+import { at, element, fill, onSubmit, row, tell } from "./dom.js";
+import { askJson, withQuery, words } from "./ask.js";
+
+/** How long nobody must have typed before the list is asked for, in milliseconds. */
+const TYPING_MS = 250;
+
+let asked = 0;
+let typing;
+
+/** Lists the channels that the form asks for. An answer that comes late is not shown. */
+export async function listChannels() {
+  clearTimeout(typing);
+  const mine = ++asked;
+  const app = at("channels-app").value;
+  const state = at("channels-state");
+  at("members").hidden = true;
+  try {
+    const { channels, total, partial } = await askJson(withQuery("/channels", { app, prefix: at("channels-prefix").value }));
+    if (mine !== asked) return;
+    fill(at("channels-list"), channels, (channel) => channelRow(app, channel));
+    at("channels-table").hidden = total === 0;
+    const cut = total > channels.length ? `; the first ${channels.length} by name` : "";
+    tell(state, `${total || "No"} occupied ${total === 1 ? "channel" : "channels"}${cut}${ofThisNode(partial)}.`, "said");
+  } catch (error) {
+    if (mine === asked) tell(state, `Not listed: ${words(error)}`, "said bad");
+  }
+}
+
+const ofThisNode = (partial) => (partial ? "; of this node alone, the others could not be asked" : "");
+
+function channelRow(app, { name, subscriptions, users }) {
+  let shown = name;
+  if (users !== undefined) {
+    shown = element("button", name, "link");
+    shown.type = "button";
+    shown.addEventListener("click", () => listMembers(app, name));
+  }
+  return row(shown, [subscriptions, "number"], [users ?? "", "number"]);
+}
+
+async function listMembers(app, channel) {
+  try {
+    const { users, total, partial } = await askJson(withQuery("/members", { app, channel }));
+    const cut = total > users.length ? `; the first ${users.length} by id` : "";
+    at("members-title").textContent = `Members of ${channel}`;
+    tell(at("members-state"), `${total} ${total === 1 ? "user" : "users"}${cut}${ofThisNode(partial)}.`);
+    at("members-list").replaceChildren(...users.map((user) => element("li", user)));
+    at("members").hidden = false;
+  } catch (error) {
+    tell(at("channels-state"), `Members not listed: ${words(error)}`, "said bad");
+  }
+}
+
+export function wireChannels() {
+  onSubmit("channels-form", listChannels);
+  at("channels-app").addEventListener("change", listChannels);
+  at("channels-prefix").addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(listChannels, TYPING_MS);
+  });
+}
