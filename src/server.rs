@@ -340,6 +340,8 @@ pub fn run(config: ServerConfig) -> io::Result<()> {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
+        // what the end wrote may have filled the log's queue
+        log::logger().flush();
         log::info!("stopped");
         Ok(())
     })
