@@ -58,6 +58,7 @@ sdk() {
     need node "Node.js 20 or later"
     need npm "npm"
     [[ -x $CHROMIUM ]] || install_packages chromium
+    command -v redis-server >/dev/null || install_packages redis-server
     npm ci --prefix tests/sdk
     npm ci --prefix examples/chat
     npm test --prefix tests/sdk

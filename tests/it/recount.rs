@@ -219,7 +219,7 @@ fn mailboxes_that_are_not_measured_are_left_out_and_all_else_is_told() {
         &[
             ("micronotifier_connections", "", 2),
             ("micronotifier_actors", "kind=\"session\"", 2),
-            ("micronotifier_actors", "kind=\"channel\"", 3),
+            ("micronotifier_actors", "kind=\"channel\"", 2),
             ("micronotifier_actors_ended_total", "kind=\"session\"", 4),
             ("micronotifier_actor_panics_total", "", 0),
             ("micronotifier_queue_places_taken", "", 0),

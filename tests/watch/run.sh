@@ -1,21 +1,17 @@
 #!/usr/bin/env bash
 # Checks what a node is watched by: promtool takes the files of docker/ and the metrics, each alert fires and rests, and every panel of the
-# dashboard shows something in a real Prometheus that scrapes two loaded nodes with a Redis; they have what each alert asks for. Needs a binary of the node, python3, and apt-get where
-# Prometheus or Redis is missing.
+# dashboard shows something in a real Prometheus that scrapes two loaded nodes with a Redis; they have what each alert asks for.
+# Needs a binary of the node, python3, and apt-get where Prometheus or Redis is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+source tests/support.sh
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 node_bin=${MICRONOTIFIER_BIN:-$target/release/micronotifier}
 readonly DEADLINE_SECONDS=30 SOCKETS=40 LOAD_SECONDS=60
 
 [[ -x $node_bin ]] || { echo "there is no $node_bin: build the release first"; exit 1; }
-if ! { command -v prometheus && command -v promtool && command -v redis-server; } >/dev/null; then
-    as_root=()
-    [[ $(id -u) -eq 0 ]] || as_root=(sudo --non-interactive)
-    "${as_root[@]}" apt-get update --quiet
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --yes --quiet --no-install-recommends prometheus redis-server
-fi
+{ command -v prometheus && command -v promtool && command -v redis-server; } >/dev/null || install_packages prometheus redis-server
 
 work=$(mktemp -d)
 pids=()
@@ -25,31 +21,6 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
-
-passed=0
-failed=0
-# Runs a command that is one check; what it printed is shown if it fails.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/output" 2>&1; then
-        echo "ok      $name"
-        passed=$((passed + 1))
-    else
-        echo "FAILED  $name"
-        sed 's/^/        /' "$work/output"
-        failed=$((failed + 1))
-    fi
-}
-refused() { ! "$@"; }
-# Tries a command until it succeeds or the deadline has passed.
-wait_for() {
-    local end=$((SECONDS + DEADLINE_SECONDS))
-    until "$@"; do
-        ((SECONDS < end)) || { echo "still not after $DEADLINE_SECONDS s: $*"; return 1; }
-        read -r -t 0.2 <> <(:) || true
-    done
-}
 
 # --- The files ---
 
@@ -152,5 +123,4 @@ check "an alert that asks for what no node has is found" refused alerts
 rename part 's/\$labels.shard/$labels.part/'
 check "so is one that tells a label that is not there" refused alerts
 
-printf 'watch: %d passed, %d failed\n' "$passed" "$failed"
-((failed == 0))
+summary watch
