@@ -1,5 +1,5 @@
 # What the scripts of the tests share, to be sourced: packages of the system, checks that are counted, waiting for something.
-# Whoever checks has a directory $work and says at the end `summary NAME`; whoever waits has DEADLINE_SECONDS.
+# Whoever checks has a directory $work and says at the end `conclude NAME`; whoever waits has DEADLINE_SECONDS.
 # shellcheck shell=bash
 
 # Installs those packages of Debian.
@@ -34,12 +34,12 @@ wait_for() {
     local end=$((SECONDS + DEADLINE_SECONDS))
     until "$@"; do
         ((SECONDS < end)) || { echo "still not after $DEADLINE_SECONDS s: $*"; return 1; }
-        read -r -t 0.05 <> <(:) || true
+        read -r -t 0.2 <> <(:) || true
     done
 }
 
 # Says how many checks passed and failed; fails if one has.
-summary() {
+conclude() {
     printf '%s: %d passed, %d failed\n' "$1" "$passed" "$failed"
     ((failed == 0))
 }

@@ -85,4 +85,4 @@ wait "$node" || status=$?
 node=
 check "it ends with 0 on SIGTERM" is "$status" 0
 
-summary image
+conclude image

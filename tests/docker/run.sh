@@ -193,4 +193,4 @@ check "doctor finds an nginx without a node" doctor "$nginx" 1 '^FIX +upgrade +t
 logs=("$work"/{nginx,haproxy}-*/{access,error}.log "$work/node.log")
 check "no signature and no secret is in the logs" refused grep --extended-regexp "auth_signature|$secret" "${logs[@]}"
 
-summary docker
+conclude docker

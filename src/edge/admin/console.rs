@@ -78,8 +78,8 @@ pub(super) async fn members(edge: &EdgeState, request: &HttpRequest) -> Result<B
     json(&MembersBody { users, total, partial: listed.partial })
 }
 
-/// Keeps those that are told, in their order by name. Sorts no others: there may be a hundred thousand, and the
-/// connections of this thread wait meanwhile.
+/// Keeps those that are told, in their order by name. Sorts no others: there may be a hundred thousand, and
+/// whoever else asks the operator's port waits meanwhile.
 fn keep_first<T>(items: &mut Vec<T>, name: impl Fn(&T) -> &str) {
     let order = |one: &T, other: &T| name(one).cmp(name(other));
     if items.len() > TOLD {

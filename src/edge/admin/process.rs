@@ -1,6 +1,7 @@
 //! What the system says of this process, from `/proc`.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use super::exposition::{Exposition, Kind};
 
@@ -21,16 +22,17 @@ pub(super) struct Process {
 impl Process {
     /// Asks the system now.
     pub(super) fn read() -> Self {
+        // it is worked out from the system's clock, which may be set; the process has started once
+        static STARTED: OnceLock<Option<f64>> = OnceLock::new();
         let text = |path| fs::read_to_string(path).unwrap_or_default();
-        Self {
-            open_descriptors: open_descriptors(),
-            ..Self::parse(
-                &text("/proc/self/status"),
-                &text("/proc/self/stat"),
-                &text("/proc/stat"),
-                &text("/proc/self/limits"),
-            )
-        }
+        let now = Self::parse(
+            &text("/proc/self/status"),
+            &text("/proc/self/stat"),
+            &text("/proc/stat"),
+            &text("/proc/self/limits"),
+        );
+        let start_unix_seconds = *STARTED.get_or_init(|| now.start_unix_seconds);
+        Self { open_descriptors: open_descriptors(), start_unix_seconds, ..now }
     }
 
     fn parse(status: &str, stat: &str, system: &str, limits: &str) -> Self {
