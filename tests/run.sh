@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/support.sh
 
-readonly FUZZ_SECONDS=30
+readonly FUZZ_SECONDS=20
 readonly NO_EARLIER_RELEASE=3 # what previous.sh ends with then
 readonly ALL_PARTS=(lints cargo cluster build sdk python docker watch front lab autobahn fuzz)
 
