@@ -332,16 +332,14 @@ pub fn run(config: ServerConfig) -> io::Result<()> {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
+        logging::node_ends();
         log::info!(connections = server.connections(); "shutting down");
-        logging::listeners_close();
         tokio::select! {
             () = server.stop() => {}
             // a second signal: at once
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
-        // what the end wrote may have filled the log's queue
-        log::logger().flush();
         log::info!("stopped");
         Ok(())
     })

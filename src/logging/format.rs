@@ -121,7 +121,7 @@ mod tests {
     use log::{Level, LevelFilter, Log as _};
 
     use crate::logging::queue::LineQueue;
-    use crate::logging::queue::tests::Pipe;
+    use crate::logging::queue::tests::{Pipe, notice};
 
     use super::*;
 
@@ -130,7 +130,7 @@ mod tests {
         format: impl Fn(&mut Formatter, &Record<'_>) -> io::Result<()> + Sync + Send + 'static,
     ) -> String {
         let pipe = Pipe::default();
-        let queue = LineQueue::start(pipe.clone(), 16).unwrap();
+        let queue = LineQueue::start(pipe.clone(), 16, notice).unwrap();
         let logger = Builder::new()
             .filter_level(LevelFilter::Info)
             .target(Target::Pipe(Box::new(queue.clone())))

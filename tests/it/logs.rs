@@ -1,10 +1,9 @@
 //! The log under a reader that does not read and on a disk that is full: nobody waits for it. And what it tells of a connection.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::panic::catch_unwind;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
 use log::LevelFilter;
 use micronotifier::config::LogConfig;
@@ -77,6 +76,7 @@ fn a_reader_of_the_log_that_does_not_read_stops_nobody() {
         log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let told: u64 = lines.iter().filter_map(|line| line["lines"].as_u64()).sum();
     assert!(told >= dropped, "{told} of {dropped}");
+    assert!(lines.iter().any(|line| line["message"] == "stopped"), "{:?}", lines.last());
 }
 
 #[test]
@@ -143,12 +143,18 @@ fn a_connection_is_told_at_debug_and_the_life_of_the_node_at_info() {
     assert_eq!((messages[0], *messages.last().unwrap()), ("starting", "stopped"), "{messages:?}");
 }
 
+/// Panics that are more than a pipe holds, and less than the queue.
+const WAITING: usize = 10_000;
+/// What the process below says when they are logged.
+const ABOUT_TO_END: &str = "about to end";
+
 /// Runs one of the tests below that are processes of their own, its log through a pipe.
 fn alone(test: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &format!("logs::{test}"), "--ignored", "--nocapture"])
         .env_remove("RUST_LOG")
-        .stdout(Stdio::null())
+        .env_remove("RUST_BACKTRACE")
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
@@ -173,60 +179,31 @@ fn a_panic_does_not_wait_for_a_reader_either() {
 #[ignore = "a process of its own, started by the test above"]
 fn panics_where_nobody_reads() {
     let _logging = micronotifier::logging::start(LogConfig::default()).unwrap();
-    let panic = || catch_unwind(|| panic!("on purpose")).unwrap_err();
-    panic();
+    contain_panics(1);
     // more than a pipe holds, less than the queue
     for _ in 0..4000 {
         log::info!("nobody reads this");
     }
-    panic();
-    panic();
+    contain_panics(100);
 }
 
-/// A pipe that is read steadily, a kibibyte each millisecond: some twelve lines.
-struct Unhurried(ChildStderr);
-
-impl Read for Unhurried {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        std::thread::sleep(Duration::from_millis(1));
-        let most = buffer.len().min(1024);
-        self.0.read(&mut buffer[..most])
+fn contain_panics(count: usize) {
+    for _ in 0..count {
+        catch_unwind(|| panic!("on purpose")).unwrap_err();
     }
 }
 
 #[test]
-fn a_reader_that_is_always_too_slow_hears_what_it_misses() {
-    let mut child = alone("logs_without_end");
-    let lines = BufReader::new(Unhurried(child.stderr.take().unwrap())).lines();
-    // half a minute's worth, where two notices come in seconds
-    let lines = lines.map_while(Result::ok).take(400_000);
-    let told = lines.filter(|line| line.contains("were dropped before this one")).take(2).count();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(told, 2);
-}
-
-#[test]
-#[ignore = "a process of its own, started by the test above"]
-fn logs_without_end() {
-    let _logging = micronotifier::logging::start(LogConfig::default()).unwrap();
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                loop {
-                    log::info!("there is always one more");
-                }
-            });
-        }
-    });
-}
-
-#[test]
 fn a_panic_that_ends_the_process_is_told_at_every_level() {
-    let output = alone("panics_twice_at_once").wait_with_output().unwrap();
+    let mut child = alone("panics_twice_at_once");
+    // nothing is read before the process is about to end
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(out.any(|line| line.unwrap().ends_with(ABOUT_TO_END)));
+    let output = child.wait_with_output().unwrap();
     assert!(!output.status.success());
     let log = String::from_utf8(output.stderr).unwrap();
-    for panic in ["panicked: on purpose", "panicked: on the way out"] {
+    assert_eq!(log.matches("panicked: on purpose").count(), WAITING + 1);
+    for panic in ["panicked: on the way out", "panicked: panic in a destructor during cleanup"] {
         assert!(log.contains(panic), "{log}");
     }
     assert!(!log.contains("not to be seen"), "{log}");
@@ -246,6 +223,8 @@ fn panics_twice_at_once() {
     let config = LogConfig { level: LevelFilter::Off, ..LogConfig::default() };
     let _logging = micronotifier::logging::start(config).unwrap();
     log::error!("not to be seen");
+    contain_panics(WAITING);
     let _panicking = Panicking;
+    writeln!(io::stdout(), "{ABOUT_TO_END}").unwrap();
     panic!("on purpose");
 }
