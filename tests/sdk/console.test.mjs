@@ -65,7 +65,7 @@ test('mailboxes of every kind of actor and the loops are plotted', async (t) => 
     await eventually(`a line for ${kind}`, async () => await points(page, kind) > 1);
     assert.ok(await shownBy(page, kind) >= 0);
   }
-  for (const title of ['Loop lag', 'Bytes waiting', 'Evictions per second', 'Refusals per second', 'Messages in per second']) {
+  for (const title of ['Loop lag', 'Bytes waiting', 'Evictions per second', 'Clients refused per second', 'Work refused per second', 'Messages in per second']) {
     await eventually(`a line for ${title}`, async () => await points(page, title) > 1);
   }
   const label = await figure(page, 'Evictions').locator('svg').getAttribute('aria-label');
@@ -92,6 +92,37 @@ test('channels are listed as typed, and who is in them', async (t) => {
   await picture(page, 'channels');
   await page.fill('#channels-prefix', 'none-');
   await sees(page, '#channels-state', 'No occupied channels.');
+});
+
+test('members that are answered late are not shown over what was chosen since', async (t) => {
+  const clients = new Clients(t, node);
+  for (const channel of ['presence-slow', 'presence-soon']) {
+    await subscribed(await clients.connect({ member: { user_id: `in-${channel}` } }), channel);
+  }
+  const page = await open(t, browser, node, 'channels');
+  await page.fill('#channels-prefix', 'presence-s');
+  await sees(page, '#channels-state', '2 occupied channels.');
+  const held = [];
+  await page.route(/members.*presence-slow/, (route) => held.push(route));
+  const letGo = async () => {
+    await eventually('a question that is held', () => held.length > 0);
+    const answer = page.waitForResponse(/presence-slow/);
+    await held.pop().continue();
+    await (await answer).finished();
+    // asked later, answered later: by now the page has taken what was held
+    await page.evaluate(() => fetch('/health').then((health) => health.text()));
+  };
+  await page.click('#channels-list button:text("presence-slow")');
+  await page.click('#channels-list button:text("presence-soon")');
+  await sees(page, '#members-title', 'presence-soon');
+  await letGo();
+  assert.equal(await page.locator('#members-title').innerText(), 'Members of presence-soon');
+  assert.deepEqual(await page.locator('#members-list li').allInnerTexts(), ['in-presence-soon']);
+  await page.click('#channels-list button:text("presence-slow")');
+  await page.click('#channels-form button');
+  await eventually('no members', () => page.locator('#members').isHidden());
+  await letGo();
+  assert.ok(await page.locator('#members').isHidden());
 });
 
 test('the tap shows what passes, and only what is asked for', async (t) => {
@@ -124,8 +155,13 @@ test('the tap shows what passes, and only what is asked for', async (t) => {
   assert.equal(await line.count(), 1);
   await page.click('#tap-pause');
   await sees(page, '#sightings li', 'other-b');
+  await page.click('#tap-pause');
+  await backend.trigger('other-c', 'held', 'x');
+  await sees(page, '#tap-count', '3 seen, 1 to show');
   await page.click('#tap-stop');
   await sees(page, '#tap-state', 'Stopped.');
+  await sees(page, '#sightings li', 'other-c');
+  assert.equal(await page.locator('#tap-count').innerText(), '3 seen');
   assert.equal(await page.locator('#tap-button').evaluate((button) => button === document.activeElement), true);
 
   await page.fill('#tap-channel', '');
@@ -218,9 +254,12 @@ test('two clients hear what is sent to both, over the same connections', async (
     await page.click('#subscribe');
     await sees(page, '#demo-state.bad', 'need a signature');
   }
-  await page.fill('#demo-channel', 'no such channel');
-  await page.click('#subscribe');
-  await seen(/invalid|channel/i);
+  // a name that was refused once is asked for again
+  for (const [channel, said] of [['no such channel', 'Invalid channel name'], ['good', 'subscribed to good'], ['no such channel', 'Invalid channel name'], ['no such channel', 'Invalid channel name']]) {
+    await page.fill('#demo-channel', channel);
+    await page.click('#subscribe');
+    await seen(said);
+  }
   await page.click('#disconnect');
   await seen('disconnected');
   await page.fill('#demo-channel', 'again');
@@ -353,6 +392,22 @@ for (const [name, options] of [['phone-dark', { viewport: PHONE, colorScheme: 'd
     await picture(page, `metrics-${name}`);
   });
 }
+
+test('numbers that are longer than a narrow page is wide scroll in their card', async (t) => {
+  const page = await open(t, browser, node, 'overview', { viewport: NARROW });
+  await page.route('**/apps', async (route) => {
+    const answer = await (await route.fetch()).json();
+    for (const app of answer.applications) app.messages_sent = Number.MAX_SAFE_INTEGER;
+    await route.fulfill({ json: answer });
+  });
+  await sees(page, '#apps td', '9,007,199,254,740,991');
+  const [card, scrolls, sideways] = await page.evaluate(() => {
+    const card = document.getElementById('apps').closest('.card');
+    return [card.getBoundingClientRect().right, card.scrollWidth > card.clientWidth, document.documentElement.scrollWidth > innerWidth];
+  });
+  assert.ok(card <= NARROW.width);
+  assert.deepEqual([scrolls, sideways], [true, false]);
+});
 
 test('the page brings pusher-js as it is published', async () => {
   for (const file of ['pusher.min.js', 'pusher.min.js.LICENSE.txt']) {

@@ -82,6 +82,40 @@ test('a node that went is missed, and looked on at again when it is back', async
   await sees(page, '#state-text', 'serving');
 });
 
+test('an answer that cannot be shown does not end the asking', async (t) => {
+  const node = await started(t);
+  const page = await open(t, browser, node, 'overview', { forgiven });
+  await sees(page, '#state-text', 'serving');
+  await page.route('**/actors', (route) => route.fulfill({ json: {} }));
+  await sees(page, '#state-text', 'cannot be shown');
+  assert.equal(await page.locator('body.stale').count(), 1);
+  await page.unroute('**/actors');
+  await sees(page, '#state-text', 'serving');
+  assert.equal(await page.locator('body.stale').count(), 0);
+});
+
+test('mailboxes that are not measured leave no empty columns', async (t) => {
+  const node = await started(t, { 'mailbox-metrics': false });
+  const page = await open(t, browser, node, 'overview', { forgiven });
+  await sees(page, '#not-measured', 'mailbox-metrics is false');
+  assert.deepEqual(await page.locator('#overview th:visible', { hasText: /Wait|Highest|Took/ }).count(), 1, 'of queues');
+  await sees(page, '#actors tr', 'session');
+  assert.equal(await page.locator('#actors tr').first().locator('td:visible').count(), 2);
+  await picture(page, 'unmeasured');
+});
+
+test('behind a proxy that ends TLS the page works, and the demo says why it does not', async (t) => {
+  const node = await started(t);
+  const page = await open(t, browser, node, 'send', { forgiven, from: 'https://console.example' });
+  await page.click('#send-form button');
+  await sees(page, '#send-state.good', 'Sent my-event');
+  await page.click('nav a[href="#demo"]');
+  await page.fill('#key', APP.key);
+  await page.click('#subscribe');
+  await sees(page, '#demo-state.bad', `a browser opens no ws://127.0.0.1:${node.port}`);
+  assert.equal(await page.evaluate(() => Pusher.instances.length), 0);
+});
+
 test('a tap that is silent for too long is asked anew', async (t) => {
   const node = await started(t);
   const page = await open(t, browser, node, 'tap', { forgiven });

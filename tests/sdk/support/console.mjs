@@ -35,11 +35,20 @@ export async function nodeWithConsole(overrides = {}) {
 /** Asks the operator's port, with the token. */
 export const asOperator = (node, path) => fetch(`${node.admin}${path}`, { headers: { Authorization: `Bearer ${TOKEN}` } });
 
+/** Stands before the node as a proxy that ends TLS does, for what a browser asks an origin. */
+function passOn(context, from, node) {
+  return context.route(`${from}/**`, async (route) => {
+    const url = route.request().url().replace(from, node.admin);
+    const headers = { ...await route.request().allHeaders(), host: new URL(from).host };
+    await route.fulfill({ response: await route.fetch({ url, headers }) });
+  });
+}
+
 /**
  * Opens the page, gives the token by keyboard, and goes to a view. Nothing else than the node may be asked,
- * and the page may complain of nothing but what `forgiven` matches.
+ * and the page may complain of nothing but what `forgiven` matches. `from` is another origin at which the page is had.
  */
-export async function open(t, browser, node, view, { forgiven = /status of 40[01] /, token = TOKEN, ...options } = {}) {
+export async function open(t, browser, node, view, { forgiven = /status of 40[01] /, token = TOKEN, from = node.admin, ...options } = {}) {
   const context = await browser.newContext({ viewport: WIDE, ...options });
   context.setDefaultTimeout(DEADLINE_MS);
   const page = await context.newPage();
@@ -54,9 +63,10 @@ export async function open(t, browser, node, view, { forgiven = /status of 40[01
     await context.close();
     assert.deepEqual(complaints, []);
     asked.delete('null');
-    assert.deepEqual([...asked], [node.admin]);
+    assert.deepEqual([...asked], [from]);
   });
-  await page.goto(`${node.admin}/#${view}`);
+  if (from !== node.admin) await passOn(context, from, node);
+  await page.goto(`${from}/#${view}`);
   if (token) {
     await page.waitForSelector('#token:focus');
     await page.keyboard.type(token);
@@ -66,7 +76,7 @@ export async function open(t, browser, node, view, { forgiven = /status of 40[01
   return page;
 }
 
-/** Returns what is wider than the page, or sticks out of it; what scrolls by itself may hold more. */
+/** Returns what is wider than the page, or sticks out of it or of its card, also where that scrolls. */
 const tooWide = () => {
   const wide = [];
   if (document.documentElement.scrollWidth > innerWidth) wide.push(`the page: ${document.documentElement.scrollWidth}`);

@@ -6,7 +6,9 @@ import { askJson, withQuery, words } from "./ask.js";
 /** How long nobody must have typed before the list is asked for, in milliseconds. */
 const TYPING_MS = 250;
 
+/** How often each was asked for: only the last answer is shown. */
 let asked = 0;
+let askedMembers = 0;
 let typing;
 
 /** Lists the channels that the form asks for. An answer that comes late is not shown. */
@@ -16,6 +18,7 @@ export async function listChannels() {
   const app = at("channels-app").value;
   const state = at("channels-state");
   at("members").hidden = true;
+  askedMembers += 1;
   try {
     const { channels, total, partial } = await askJson(withQuery("/channels", { app, prefix: at("channels-prefix").value }));
     if (mine !== asked) return;
@@ -40,16 +43,19 @@ function channelRow(app, { name, subscriptions, users }) {
   return row(shown, [subscriptions, "number"], [users ?? "", "number"]);
 }
 
+/** Lists who is in a channel. An answer that comes after another was chosen is not shown. */
 async function listMembers(app, channel) {
+  const mine = ++askedMembers;
   try {
     const { users, total, partial } = await askJson(withQuery("/members", { app, channel }));
+    if (mine !== askedMembers) return;
     const cut = total > users.length ? `; the first ${users.length} by id` : "";
     at("members-title").textContent = `Members of ${channel}`;
     tell(at("members-state"), `${total} ${total === 1 ? "user" : "users"}${cut}${ofThisNode(partial)}.`);
     at("members-list").replaceChildren(...users.map((user) => element("li", user)));
     at("members").hidden = false;
   } catch (error) {
-    tell(at("channels-state"), `Members not listed: ${words(error)}`, "said bad");
+    if (mine === askedMembers) tell(at("channels-state"), `Members not listed: ${words(error)}`, "said bad");
   }
 }
 

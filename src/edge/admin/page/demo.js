@@ -5,6 +5,7 @@ import { sendEvent, words } from "./ask.js";
 
 /** What only a backend can sign a client in to. */
 const SIGNED = /^(private-|presence-|#)/;
+const NEEDS_SIGNATURE = "Channels that begin with private-, presence- or # need a signature of your backend: take a public name.";
 
 /** One client. It keeps its connection for as long as address and key stay. */
 class Client {
@@ -24,12 +25,14 @@ class Client {
       this.#pusher?.disconnect();
       this.#pusher = this.#connect(address, key);
       this.#place = place;
-    } else if (this.#channel !== undefined) {
-      this.#pusher.unsubscribe(this.#channel);
+      this.#why = undefined;
+    } else {
+      // `unsubscribe` of pusher-js would keep what was not answered or refused as pending, and never ask for it again
+      this.#pusher.channels.remove(this.#channel)?.unsubscribe();
     }
     this.#channel = channel;
+    this.#tell(`subscribing to ${channel}`);
     const joined = this.#pusher.subscribe(channel);
-    joined.unbind_all();
     joined.bind("pusher:subscription_succeeded", () => this.#tell(`subscribed to ${channel}`));
     joined.bind("pusher:subscription_error", ({ error, status }) => this.#tell(`refused: ${error ?? status}`));
     this.#pusher.connect();
@@ -46,7 +49,6 @@ class Client {
       cluster: "", wsHost: hostname, wsPort: port, wssPort: port, wsPath: prefix,
       forceTLS: protocol === "wss:", enabledTransports: ["ws", "wss"], enableStats: false,
     });
-    this.#tell("connecting");
     pusher.connection.bind("state_change", ({ current }) => {
       // another connection has taken its place
       if (this.#pusher !== pusher) return;
@@ -80,15 +82,21 @@ const clients = [new Client("ann"), new Client("bob")];
 /** What both were asked to subscribe to; `undefined` while they are disconnected. */
 let subscribed;
 
+/** Says why a browser would not open an address from this page. */
+function whyUnreachable(url) {
+  if (location.protocol !== "https:" || !url.startsWith("ws:")) return undefined;
+  return `This page came over TLS, from where a browser opens no ${url}: open it on the operator's port itself, or let the node serve TLS itself.`;
+}
+
 function subscribeBoth(node) {
   const [app, key, channel] = [at("demo-app").value, at("key").value, at("demo-channel").value];
-  if (SIGNED.test(channel)) {
-    return tell(at("demo-state"), "Channels that begin with private-, presence- or # need a signature of your backend: take a public name.", "said bad");
-  }
+  const [url] = node.sockets;
+  const whyNot = SIGNED.test(channel) ? NEEDS_SIGNATURE : whyUnreachable(url);
+  if (whyNot) return tell(at("demo-state"), whyNot, "said bad");
   tell(at("demo-state"), "", "said");
   subscribed = { app, channel };
   at("disconnect").disabled = false;
-  for (const client of clients) client.subscribe({ url: node.sockets[0], prefix: node.path_prefix }, key, channel);
+  for (const client of clients) client.subscribe({ url, prefix: node.path_prefix }, key, channel);
 }
 
 function disconnectBoth() {

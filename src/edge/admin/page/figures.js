@@ -103,7 +103,8 @@ const FIGURES = [
   { group: "slow", title: "Loop lag, at most, ms", since: loopLag },
   { group: "slow", title: "Bytes waiting", now: ({ metrics }) => sum(metrics, "micronotifier_outbox_bytes") },
   { group: "slow", title: "Evictions per second", since: (before, now) => perSecond(before, now, "micronotifier_connections_evicted_total") },
-  { group: "slow", title: "Refusals per second", since: (before, now) => perSecond(before, now, "micronotifier_queue_refusals_total") },
+  { group: "slow", title: "Clients refused per second", since: (before, now) => perSecond(before, now, "micronotifier_connections_refused_total") },
+  { group: "slow", title: "Work refused per second", since: (before, now) => perSecond(before, now, "micronotifier_queue_refusals_total") },
 ];
 
 /** Returns what is plotted at a look; `before` is the look before it, if there was one. */

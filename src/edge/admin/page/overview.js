@@ -28,6 +28,9 @@ export function showOverview() {
   if (!last) return;
   const { apps, actors, metrics } = last;
   drawPlots(last.at);
+  const isMeasured = metrics.has("micronotifier_mailbox_depth");
+  at("not-measured").hidden = isMeasured;
+  document.body.classList.toggle("unmeasured", !isMeasured);
   showCluster(apps.cluster);
   const evicted = sumBy(metrics, "micronotifier_connections_evicted_total", "app_id");
   fill(at("apps"), apps.applications, (app) => row(
@@ -35,11 +38,14 @@ export function showOverview() {
   const live = new Map(actors.actors.map((actor) => [actor.kind, actor.live]));
   const depths = sumBy(metrics, "micronotifier_mailbox_depth", "kind");
   fill(at("actors"), [...new Set([...live.keys(), ...depths.keys()])], (kind) => row(
-    kind, count(live.get(kind)), count(depths.get(kind)), count(most(kind)), longest("wait", kind), longest("handling", kind)));
+    kind, count(live.get(kind)), ...[count(depths.get(kind)), count(most(kind)), longest("wait", kind), longest("handling", kind)].map(measured)));
   fill(at("queues"), actors.queues, queueRow);
 }
 
 const count = (value) => [value === undefined ? "" : value.toLocaleString("en"), "number"];
+
+/** A cell that is not there where mailboxes are not measured. */
+const measured = ([text, className]) => [text, `${className} measured`];
 
 function most(kind) {
   const of = (last.metrics.get("micronotifier_mailbox_depth_highest") ?? []).filter(({ labels }) => labels.kind === kind);

@@ -29,15 +29,21 @@ async function refresh() {
     if (error instanceof TokenNeeded) return askForToken();
     showSilence(words(error));
   }
-  if (answers) show(...answers);
-  timer = setTimeout(refresh, REFRESH_MS);
+  try {
+    if (answers) show(...answers);
+  } catch (error) {
+    // of another release than this page, which was opened before
+    showSilence(`the node's answer cannot be shown, load this page anew: ${error.message}`);
+  } finally {
+    timer = setTimeout(refresh, REFRESH_MS);
+  }
 }
 
 function show(apps, actors, metrics) {
-  answeredAt = Date.now();
+  const now = Date.now();
   node = apps.node;
   applications = apps.applications;
-  takeLook({ at: answeredAt, apps, actors, metrics: read(metrics) });
+  takeLook({ at: now, apps, actors, metrics: read(metrics) });
   document.body.classList.remove("stale");
   const where = node.sockets[0] ? ` on ${node.sockets[0]}${node.path_prefix}` : "";
   showState(node.ready ? "good" : "bad", `${node.ready ? "serving" : "not ready"}${where}`);
@@ -53,6 +59,7 @@ function show(apps, actors, metrics) {
   } else if (!document.hidden && !at("overview").hidden) {
     showOverview();
   }
+  answeredAt = now;
 }
 
 /** Says that figures are old, and how old. */

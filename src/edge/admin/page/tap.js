@@ -8,7 +8,7 @@ import { EventReader } from "./sse.js";
 const SILENCE_MS = 45_000;
 /** How long to wait before asking again, at most, in seconds. It doubles from one. */
 const LONGEST_WAIT = 15;
-/** How long events are taken before clicks and keys have their turn, in milliseconds. */
+/** How much work events may make before clicks and keys have their turn, in milliseconds. */
 const TURN_MS = 20;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
 
@@ -70,15 +70,19 @@ async function readTap(wanted, mine, begun) {
     begun();
     const chunks = answer.body.getReader();
     const events = new EventReader();
-    let began = performance.now();
+    let worked = 0;
     for (;;) {
       const { done, value } = await chunks.read();
       if (done || looking !== mine) return;
       heard();
+      const began = performance.now();
       for (const event of events.push(value)) take(event);
-      if (performance.now() - began > TURN_MS) {
+      worked += performance.now() - began;
+      if (worked > TURN_MS) {
         await turn();
-        began = performance.now();
+        // a tab that nobody sees may wait a minute for its turn
+        heard();
+        worked = 0;
       }
     }
   } catch (error) {
@@ -153,6 +157,8 @@ function stop() {
   looking = undefined;
   paused = false;
   showButtons();
+  // what was held while it paused
+  show();
 }
 
 export function wireTap() {
