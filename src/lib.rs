@@ -8,6 +8,7 @@ pub mod edge;
 mod listener;
 pub mod logging;
 mod server;
+mod serving;
 pub mod settings;
 mod timed;
 mod tls;

@@ -1,5 +1,6 @@
 //! Runs a whole server: listeners, workers, the node behind them, and the end of it all.
 
+use std::future::pending;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::task::JoinHandle;
-use actix_server::{Server, ServerBuilder, ServerHandle};
+use actix_server::{Server, ServerBuilder};
 use micronotifier_actors::bridge;
 use micronotifier_actors::bridge::wire::Wire;
 use micronotifier_actors::config::NodeConfig;
@@ -27,6 +28,7 @@ use crate::edge::ws::admission::Admission;
 use crate::edge::{EdgeState, PublicSide};
 use crate::listener::{self, WorkerState};
 use crate::logging;
+use crate::serving::Serving;
 use crate::tls::{self, TlsError};
 use crate::welcome::Welcome;
 
@@ -43,7 +45,7 @@ const REPORT: Duration = Duration::from_secs(2);
 /// How often the end looks whether all sockets are gone, and how long it lets the accepting thread act.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Why a server did not start.
+/// Why a server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A host name has no address, its port is taken at one of them, or none of them can be bound.
@@ -63,6 +65,14 @@ pub enum ServeError {
     /// The workers did not start.
     #[error("cannot start the workers: {0}")]
     Start(#[source] io::Error),
+    /// It ended although nobody stopped it.
+    #[error("the {side} server ended: {source}")]
+    Ended {
+        /// Whom it served.
+        side: &'static str,
+        /// What it says.
+        source: io::Error,
+    },
 }
 
 /// A server that serves.
@@ -74,15 +84,14 @@ pub struct RunningServer {
     node: NodeHandle,
     admission: Arc<Admission>,
     calls: Calls,
-    handle: ServerHandle,
-    /// The operator's server.
-    operator: Option<ServerHandle>,
+    public: Serving,
+    operator: Option<Serving>,
     /// What goes on at intervals.
     clocks: Vec<JoinHandle<()>>,
     membership: Option<RedisMembership>,
 }
 
-/// Starts a server. Call it inside an actix system; it runs until [`RunningServer::stop`].
+/// Starts a server and waits for its workers. Call it inside an actix system; it runs until [`RunningServer::stop`].
 ///
 /// # Errors
 /// [`ServeError`] names the part that failed.
@@ -153,27 +162,24 @@ pub async fn serve_with(
     let operator = match &config.admin {
         Some(admin) => {
             let operator = admin::Operator::new(admin, state.edge.clone());
-            Some(serve_operator(operator_sockets, &operator, &state)?)
+            Some(serve_operator(operator_sockets, &operator, &state).await?)
         }
         None => None,
     };
-    let mut builder = server_of(workers);
-    for socket in sockets {
-        builder = match &tls {
-            Some(tls) => listener::secure(builder, socket, &state, tls),
-            None => listener::plain(builder, socket, &state),
+    let public = match serve_public(workers, sockets, unix, tls.as_ref(), &state).await {
+        Ok(public) => public,
+        Err(error) => {
+            if let Some(operator) = &operator {
+                operator.stop().await;
+            }
+            return Err(error);
         }
-        .map_err(ServeError::Start)?;
-    }
-    if let Some(socket) = unix {
-        builder = listener::unix(builder, socket, &state).map_err(ServeError::Start)?;
-    }
+    };
     let mut clocks = vec![actix_rt::spawn(beat(node.clone()))];
     if node.membership().is_some() {
         clocks.push(actix_rt::spawn(report(node.clone(), Arc::clone(&admission))));
     }
     let calls = state.edge.calls.clone();
-    let handle = run_server(builder);
     Ok(RunningServer {
         addresses,
         doors,
@@ -181,25 +187,46 @@ pub async fn serve_with(
         node,
         admission,
         calls,
-        handle,
+        public,
         operator,
         clocks,
         membership: None,
     })
 }
 
+async fn serve_public(
+    workers: usize,
+    sockets: Vec<TcpListener>,
+    unix: Option<UnixListener>,
+    tls: Option<&rustls::ServerConfig>,
+    state: &WorkerState,
+) -> Result<Serving, ServeError> {
+    let mut builder = server_of(workers);
+    for socket in sockets {
+        builder = match tls {
+            Some(tls) => listener::secure(builder, socket, state, tls),
+            None => listener::plain(builder, socket, state),
+        }
+        .map_err(ServeError::Start)?;
+    }
+    if let Some(socket) = unix {
+        builder = listener::unix(builder, socket, state).map_err(ServeError::Start)?;
+    }
+    Serving::start(builder).await.map_err(ServeError::Start)
+}
+
 /// Serves the operator on a thread that is no worker's: it answers while event loops stand still, and is in the
 /// way of no delivery.
-fn serve_operator(
+async fn serve_operator(
     sockets: Vec<TcpListener>,
     operator: &admin::Operator,
     state: &WorkerState,
-) -> Result<ServerHandle, ServeError> {
+) -> Result<Serving, ServeError> {
     let mut builder = server_of(1);
     for socket in sockets {
         builder = listener::admin(builder, socket, operator, state).map_err(ServeError::Start)?;
     }
-    Ok(run_server(builder))
+    Serving::start(builder).await.map_err(ServeError::Start)
 }
 
 fn server_of(workers: usize) -> ServerBuilder {
@@ -208,17 +235,6 @@ fn server_of(workers: usize) -> ServerBuilder {
         .max_concurrent_connections(usize::MAX >> 1)
         .shutdown_timeout(LAST_FLUSH.as_secs())
         .disable_signals()
-}
-
-fn run_server(builder: ServerBuilder) -> ServerHandle {
-    let server = builder.run();
-    let handle = server.handle();
-    actix_rt::spawn(async move {
-        if let Err(error) = server.await {
-            log::error!(error:% = error; "a server ended");
-        }
-    });
-    handle
 }
 
 /// Moves on the clock by which the workers are judged. Runs beside them.
@@ -263,10 +279,25 @@ impl RunningServer {
         self.admission.connections()
     }
 
+    /// Waits until the public server or the operator's ends although nobody has stopped it, and returns which, and why. The other
+    /// goes on until [`Self::stop`]. Each end is told once.
+    pub async fn ended(&mut self) -> ServeError {
+        let operator = async {
+            match &mut self.operator {
+                Some(operator) => operator.ended().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            source = self.public.ended() => ServeError::Ended { side: "public", source },
+            source = operator => ServeError::Ended { side: "operator's", source },
+        }
+    }
+
     /// Ends the server: connections are refused, calls under way are answered, every client gets
     /// what waits for it and a Close 1001, and what is then still open is cut. The operator is answered to the last.
     pub async fn stop(self) {
-        self.handle.pause().await;
+        self.public.pause().await;
         // nobody tells when the accepting thread has let go; a listener that is shut before that is an error to it
         tokio::time::sleep(LOOK).await;
         for door in &self.doors {
@@ -299,9 +330,9 @@ impl RunningServer {
         {
             log::warn!("redis was not told of the end; the other nodes find out by themselves");
         }
-        self.handle.stop(false).await;
+        self.public.stop().await;
         if let Some(operator) = &self.operator {
-            operator.stop(false).await;
+            operator.stop().await;
         }
     }
 }
@@ -319,19 +350,21 @@ fn bind_unix(path: &Path) -> Result<UnixListener, ServeError> {
 /// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.
 ///
 /// # Errors
-/// [`ServeError`] as an I/O error, when the server does not start.
+/// [`ServeError`] as an I/O error, when the server does not start or does not go on.
 pub fn run(config: ServerConfig) -> io::Result<()> {
     let welcome = Welcome::of(&config);
     log::info!(version = env!("CARGO_PKG_VERSION"), workers = config.node.workers; "starting");
     actix_rt::System::new().block_on(async move {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
-        let server = serve(config).await.map_err(io::Error::other)?;
+        let mut server = serve(config).await.map_err(io::Error::other)?;
         welcome.say(&server);
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = interrupted.recv() => {}
-        }
+        let outcome = tokio::select! {
+            _ = terminated.recv() => Ok(()),
+            _ = interrupted.recv() => Ok(()),
+            // clients and other nodes are still told
+            error = server.ended() => Err(io::Error::other(error)),
+        };
         logging::node_ends();
         log::info!(connections = server.connections(); "shutting down");
         tokio::select! {
@@ -341,6 +374,9 @@ pub fn run(config: ServerConfig) -> io::Result<()> {
             _ = interrupted.recv() => {}
         }
         log::info!("stopped");
-        Ok(())
+        outcome
     })
 }
+
+#[cfg(test)]
+mod tests;

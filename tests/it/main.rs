@@ -36,6 +36,7 @@ mod logs;
 mod presence;
 mod recount;
 mod slow_consumer;
+mod start;
 mod subscribe;
 mod support;
 mod tap;

@@ -23,6 +23,10 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     folder.join(format!("{}-{}", std::process::id(), unique(name)))
 }
 
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_micronotifier"))
+}
+
 /// A running program.
 #[derive(Debug)]
 pub(crate) struct Configured {
@@ -35,20 +39,36 @@ pub(crate) struct Configured {
 impl Configured {
     /// Starts the program with a configuration file and waits until its port answers.
     pub(crate) fn start(file: &Value, environment: &[(&str, &str)], port: u16) -> Self {
-        let mut program = Self::spawn(file, environment, port, Stdio::piped());
+        let mut program = Self::spawn(program(), file, environment, port, Stdio::piped());
         program.read_log();
         program.listening()
     }
 
     /// As [`Self::start`], with a log that goes elsewhere; through a pipe, it is not read before [`Self::read_log`].
     pub(crate) fn start_logging(file: &Value, port: u16, log: Stdio) -> Self {
-        Self::spawn(file, &[], port, log).listening()
+        Self::spawn(program(), file, &[], port, log).listening()
     }
 
-    fn spawn(file: &Value, environment: &[(&str, &str)], port: u16, log: Stdio) -> Self {
+    /// Starts the program with a configuration file and so many file descriptors. It is not waited for.
+    pub(crate) fn start_confined(file: &Value, port: u16, descriptors: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"ulimit -n "$0" && exec "$@""#]);
+        shell.arg(descriptors.to_string()).arg(program().get_program());
+        let mut program = Self::spawn(shell, file, &[], port, Stdio::piped());
+        program.read_log();
+        program
+    }
+
+    fn spawn(
+        mut program: Command,
+        file: &Value,
+        environment: &[(&str, &str)],
+        port: u16,
+        log: Stdio,
+    ) -> Self {
         let path = scratch("config.json");
         std::fs::write(&path, file.to_string()).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_micronotifier"))
+        let child = program
             .arg("-c")
             .arg(&path)
             .env_remove("RUST_LOG")
