@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, runs all of them, and sums up: one line a part, then "N passed, N failed".
-# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker watch front lab autobahn fuzz; all of them without an argument.
+# Usage: tests/run.sh [PART…]     parts: lints cargo cluster build sdk python docker watch front lab costs autobahn fuzz; all of them without an argument.
 # Nothing is skipped: what is missing and cannot be installed fails its part. Fuzzing alone needs a nightly
 # toolchain; where there is none, the summary says so. So it does where there is no earlier release to roll from.
 set -euo pipefail
@@ -9,7 +9,7 @@ source tests/support.sh
 
 readonly FUZZ_SECONDS=20
 readonly NO_EARLIER_RELEASE=3 # what previous.sh ends with then
-readonly ALL_PARTS=(lints cargo cluster build sdk python docker watch front lab autobahn fuzz)
+readonly ALL_PARTS=(lints cargo cluster build sdk python docker watch front lab costs autobahn fuzz)
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 logs=$target/tests
@@ -88,6 +88,12 @@ front_tests() {
         *) return "$status" ;;
     esac
     "$venv/bin/python" -m unittest discover --verbose --start-directory tests/front --pattern "$pattern"
+}
+
+# instructions of a delivery, an event, a frame, a signature: what is paid for each of them is seen here first
+costs() {
+    command -v valgrind >/dev/null || install_packages valgrind
+    verdict "instructions beside their baseline" cargo bench --locked --bench instructions
 }
 
 autobahn() { tests/autobahn/run.sh; }
@@ -171,7 +177,7 @@ mkdir -p "$logs"
 (($# > 0)) || set -- "${ALL_PARTS[@]}"
 for part in "$@"; do
     case $part in
-        lints | build | sdk | autobahn | fuzz) run_part "$part" "$part" ;;
+        lints | build | sdk | costs | autobahn | fuzz) run_part "$part" "$part" ;;
         cargo | cluster | python | docker | watch | front | lab) run_part "$part" "${part}_tests" ;;
         *) echo "no such part: $part (there are: ${ALL_PARTS[*]})"; exit 64 ;;
     esac

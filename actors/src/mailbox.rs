@@ -25,6 +25,9 @@ use crate::metrics::{Counter, Delays};
 /// One message in so many is timed. A prime, for traffic has rhythms of its own.
 pub const TIMED_ONE_IN: u64 = 13;
 
+/// How often the depth is looked at again while messages are taken.
+const LOOKS: u32 = 4;
+
 /// Bounds of the times that are told apart, in microseconds.
 const BOUNDS_MICROS: &[u32] =
     &[10, 50, 100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000];
@@ -183,22 +186,41 @@ impl Mailbox {
 
     /// Notes the depth before it falls: never was it deeper since it fell last.
     fn mark(&self) {
-        let depth = self.depth();
+        // nobody else takes anything meanwhile
+        let depth = self.posted().saturating_sub(self.gone());
         if depth > self.highest.get() {
             self.highest.set(depth);
         }
     }
 
-    /// Returns how many messages wait.
+    /// Returns how many messages wait; fewer than did if some are taken at each look.
     pub fn depth(&self) -> u64 {
-        let gone = self.taken.get() + self.dropped.get();
-        self.posted.0.load(Ordering::Relaxed).saturating_sub(gone)
+        let mut gone = self.gone();
+        for _ in 0..LOOKS {
+            let (before, posted) = (gone, self.posted());
+            gone = self.gone();
+            if gone == before {
+                return posted.saturating_sub(gone);
+            }
+        }
+        // what was posted is read first: what is taken after it must not pass for what waits
+        self.posted().saturating_sub(self.gone())
     }
 
     /// Returns the most that ever waited.
     pub fn highest(&self) -> u64 {
-        // those that wait now have not been noted yet
-        self.highest.get().max(self.depth())
+        // those that wait now have not been noted yet; if they are taken meanwhile, they have
+        let depth = self.depth();
+        self.highest.get().max(depth)
+    }
+
+    fn posted(&self) -> u64 {
+        // acquired, so that what is read after it is no older
+        self.posted.0.load(Ordering::Acquire)
+    }
+
+    fn gone(&self) -> u64 {
+        self.taken.0.load(Ordering::Acquire) + self.dropped.0.load(Ordering::Acquire)
     }
 
     /// Returns how many messages were taken, by name.
@@ -260,6 +282,27 @@ mod tests {
         }
         mail.drop_unread(5);
         assert_eq!((figures.depth(), figures.dropped(), figures.highest()), (0, 5, 5));
+    }
+
+    /// Looks from another thread while one message after another is posted and taken.
+    #[test]
+    fn whoever_looks_meanwhile_sees_no_more_than_ever_waited() {
+        let mail = Mail::new(names::SESSION, true);
+        let figures = mail.figures().unwrap();
+        let mut most = (0, 0);
+        std::thread::scope(|scope| {
+            let busy = scope.spawn(|| {
+                for _ in 0..200_000 {
+                    mail.done(mail.open(&mail.seal(Word(0))));
+                }
+            });
+            while !busy.is_finished() {
+                let (depth, highest) = (figures.depth(), figures.highest());
+                most = (depth.max(most.0), highest.max(most.1));
+            }
+        });
+        assert!(most.0 <= 1 && most.1 <= 1, "depth and mark were {most:?}");
+        assert_eq!((figures.depth(), figures.highest()), (0, 1));
     }
 
     #[test]

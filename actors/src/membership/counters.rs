@@ -37,7 +37,7 @@ pub struct Counters {
     pub router: Mail,
     clock: Clock,
     lease: Duration,
-    /// When the lease was last renewed, in milliseconds since the start, by partition.
+    /// When the lease was last renewed, in milliseconds since the start, by partition; 0 before it first was.
     renewed_at: Vec<Gauge>,
 }
 
@@ -67,7 +67,7 @@ impl Counters {
     /// Takes that the lease in a partition was renewed now.
     pub(crate) fn renewed(&self, partition: usize) {
         if let Some(renewed_at) = self.renewed_at.get(partition) {
-            let now = self.clock.now().elapsed().as_millis();
+            let now = self.clock.now().elapsed().as_millis().max(1);
             renewed_at.set(usize::try_from(now).unwrap_or(usize::MAX));
         }
     }
@@ -77,16 +77,24 @@ impl Counters {
         self.renewed_at.len() > 1
     }
 
-    /// Tells whether the lease has run out: then the other nodes take this one for dead.
+    /// Tells whether a lease that this node had in any partition has run out: then the other nodes take it for
+    /// dead there.
     pub fn has_run_out(&self) -> bool {
-        self.lease_age() > self.lease
+        self.renewed_at().filter(|at| *at > 0).any(|at| self.age(at) > self.lease)
     }
 
     /// Returns how long ago the lease was renewed; of several partitions the longest, and since the start if it
     /// never was.
     pub fn lease_age(&self) -> Duration {
-        let oldest = self.renewed_at.iter().map(Gauge::get).min().unwrap_or_default();
-        self.clock.now().since(Moment::since_start(Duration::from_millis(oldest)))
+        self.age(self.renewed_at().min().unwrap_or_default())
+    }
+
+    fn renewed_at(&self) -> impl Iterator<Item = u64> {
+        self.renewed_at.iter().map(Gauge::get)
+    }
+
+    fn age(&self, milliseconds: u64) -> Duration {
+        self.clock.now().since(Moment::since_start(Duration::from_millis(milliseconds)))
     }
 }
 
@@ -108,6 +116,28 @@ mod tests {
         pass(4).await;
         assert!(!counters.has_run_out());
         pass(1).await;
+        assert!(counters.has_run_out());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_never_was_does_not_run_out() {
+        let counters = Counters::new(2, Duration::from_secs(6), true);
+        let pass = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+        pass(60).await;
+        assert_eq!(counters.lease_age(), Duration::from_mins(1));
+        assert!(!counters.has_run_out(), "redis was away from the start");
+        counters.renewed(1);
+        pass(6).await;
+        assert!(!counters.has_run_out());
+        pass(1).await;
+        assert!(counters.has_run_out(), "that of one partition has");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_of_the_first_millisecond_runs_out_as_any_other() {
+        let counters = Counters::new(1, Duration::from_secs(6), true);
+        counters.renewed(0);
+        tokio::time::advance(Duration::from_secs(7)).await;
         assert!(counters.has_run_out());
     }
 }

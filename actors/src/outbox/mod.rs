@@ -173,7 +173,7 @@ impl<W: Wire + ?Sized> Outbox<W> {
     }
 
     /// Tells the session something by its mailbox, if it goes on. Bounded: one tick and one answer per command
-    /// at most.
+    /// at most. What a session that has ended is not told is counted nowhere: sessions end all the time.
     pub(crate) fn notify(&self, notice: Notice, mail: &Mail) {
         if self.ending() != Ending::Broken && self.session.connected() {
             self.unread.set(self.unread.get() + 1);

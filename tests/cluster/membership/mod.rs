@@ -4,6 +4,7 @@ mod faults;
 mod model;
 mod node;
 mod outages;
+mod panics;
 mod questions;
 mod rows;
 mod server;

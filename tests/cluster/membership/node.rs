@@ -1,7 +1,7 @@
 //! One node's side of the membership, and somebody who hears all that is published.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,13 +18,16 @@ use serde_json::{Value, json};
 use super::server::{DEADLINE, Server};
 
 /// Makes the texts that nodes tell each other.
-struct Envelopes(String);
+struct Envelopes {
+    node: String,
+    trap: Arc<AtomicBool>,
+}
 
 impl Envelopes {
     fn text(&self, kind: &str, key: &ChannelKey, rest: [Option<&str>; 2]) -> String {
         let [user, info] = rest;
         let (app, channel) = (key.app.as_str(), key.channel.as_str());
-        json!({"v": 1, "n": self.0, "k": kind, "a": app, "c": channel, "u": user, "d": info})
+        json!({"v": 1, "n": self.node, "k": kind, "a": app, "c": channel, "u": user, "d": info})
             .to_string()
     }
 }
@@ -39,6 +42,7 @@ impl Announcer for Envelopes {
     }
 
     fn occupied(&self, key: &ChannelKey) -> Option<String> {
+        assert!(!self.trap.load(Ordering::Relaxed), "sprung");
         Some(self.text("occupied", key, [None, None]))
     }
 
@@ -58,6 +62,10 @@ pub(crate) struct Node {
     events: Receiver<MembershipEvent>,
     tickets: AtomicU64,
     way: Arc<Mutex<Option<redis::Client>>>,
+    /// While it is set, the text for a channel that is occupied cannot be made: it panics.
+    pub(crate) trap: Arc<AtomicBool>,
+    /// How often a connection was opened, or could not be.
+    pub(crate) connections: Arc<AtomicU64>,
 }
 
 /// Returns options whose lease outlasts a busy machine, while the dead are looked for all the time.
@@ -84,9 +92,11 @@ impl Node {
         user: Option<(&str, &str)>,
     ) -> Self {
         let way = Arc::new(Mutex::new(Some(server.client(user))));
+        let (trap, connections) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let connect: Connect = {
-            let way = Arc::clone(&way);
+            let (way, connections) = (Arc::clone(&way), Arc::clone(&connections));
             Arc::new(move |_| {
+                connections.fetch_add(1, Ordering::Relaxed);
                 let client = way.lock().unwrap().clone();
                 Box::pin(async move {
                     let client = client.ok_or("the way to redis is cut")?;
@@ -105,12 +115,12 @@ impl Node {
                 })
             })
         };
-        let announcer = Arc::new(Envelopes(options.node.clone()));
+        let announcer = Arc::new(Envelopes { node: options.node.clone(), trap: Arc::clone(&trap) });
         // a node may outlive its test's interest in it
         let sink = Arc::new(move |event| drop(sender.send(event)));
         let membership = RedisMembership::start(options, connect, locate, announcer, sink);
         let handle = membership.handle();
-        Self { membership, handle, events, tickets: AtomicU64::new(0), way }
+        Self { membership, handle, events, tickets: AtomicU64::new(0), way, trap, connections }
     }
 
     /// Leads new connections to another server, or nowhere.

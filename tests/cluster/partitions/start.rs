@@ -1,6 +1,6 @@
 //! Starting a node: servers and clusters that are taken for each other, and a cluster that is not there yet.
 
-use micronotifier_actors::redis::{RedisOptions, Topology};
+use micronotifier_actors::redis::Topology;
 
 use super::status;
 use crate::support::TestNode;

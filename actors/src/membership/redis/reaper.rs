@@ -15,11 +15,15 @@ use super::Task;
 use super::answers::{self, Answer, Swept, Turn};
 use super::calls::{Writer, milliseconds};
 use super::client::{Client, ConnectError};
+use super::keeper::news;
 use super::row::Said;
-use crate::lifeline::contain_task;
+use crate::lifeline::{contain, contain_task};
+use crate::membership::Counts;
 use crate::protocol::{ChannelKey, UserId};
 use crate::redis::read_entry;
 
+/// Who it is in the log.
+const WHO: &str = "membership reaper";
 /// Lines of an index, or users of a channel, read in one go.
 const PAGE: usize = 200;
 
@@ -62,7 +66,7 @@ impl Reaper {
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         let (task, client) = (Arc::clone(&self.task), self.client.take());
         let mut looks = self.looks;
-        let swept = wrap_future(contain_task("membership reaper", async move {
+        let swept = wrap_future(contain_task(WHO, async move {
             let swept = sweep(&task, client, &mut looks).await;
             (swept, looks)
         }));
@@ -168,7 +172,7 @@ async fn leave(
             for ((key, _), answer) in users.iter().zip(client.send(&leaving).await?) {
                 let set = on_behalf(answers::member_set(answer?)?)?;
                 task.counters.users_expired.add(u64::from(set.user == Turn::Went));
-                task.tell(key, set.occupancy, set.roster.counts);
+                tell(task, key, set.occupancy, set.roster.counts);
             }
         }
         unread = rest;
@@ -177,9 +181,18 @@ async fn leave(
     let counts: Vec<Cmd> = channels.iter().map(count).collect();
     for (key, answer) in channels.iter().zip(client.send(&counts).await?) {
         let set = on_behalf(answers::count_set(answer?)?)?;
-        task.tell(key, set.occupancy, set.counts);
+        tell(task, key, set.occupancy, set.counts);
     }
     Ok(())
+}
+
+/// Tells the node what is left of a channel. A panic there costs what is told.
+fn tell(task: &Task, key: &ChannelKey, occupancy: Turn, counts: Counts) {
+    for event in news(key, occupancy, counts) {
+        if contain(WHO, || (task.sink)(event)).is_none() {
+            task.counters.reaper_panics.add(1);
+        }
+    }
 }
 
 /// A script leaves on behalf of nobody who lives.

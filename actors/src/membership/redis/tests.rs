@@ -20,7 +20,7 @@ fn key(channel: &str) -> ChannelKey {
     ChannelKey { app: AppId::new("1"), channel: ChannelName::parse(channel, 164).unwrap() }
 }
 
-fn membership(sink: MembershipSink) -> RedisMembership {
+fn membership(connect: Connect, sink: MembershipSink) -> RedisMembership {
     let options = Options {
         reconnect: Duration::from_millis(5),
         sweep: Duration::from_millis(5),
@@ -30,9 +30,7 @@ fn membership(sink: MembershipSink) -> RedisMembership {
     };
     RedisMembership::start(
         options,
-        Arc::new(|_| -> BoxFuture<'static, Result<MultiplexedConnection, ConnectError>> {
-            panic!("the way to redis is a trap")
-        }),
+        connect,
         Arc::new(|_| Box::pin(async { Err("nobody is there".into()) })),
         Arc::new(Wire::new("", "")),
         sink,
@@ -50,7 +48,11 @@ async fn reaches(counter: &Counter, count: u64) {
 
 #[actix_rt::test]
 async fn a_connection_that_panics_is_tried_again_and_the_mailbox_goes_on() {
-    let membership = membership(Arc::new(|_| {}));
+    let trap: Connect =
+        Arc::new(|_| -> BoxFuture<'static, Result<MultiplexedConnection, ConnectError>> {
+            panic!("the way to redis is a trap")
+        });
+    let membership = membership(trap, Arc::new(|_| {}));
     let counters = membership.counters();
     reaches(&counters.keeper_panics, 3).await;
     reaches(&counters.reaper_panics, 3).await;
@@ -61,18 +63,21 @@ async fn a_connection_that_panics_is_tried_again_and_the_mailbox_goes_on() {
     let mail = counters.keepers.figures().unwrap();
     assert_eq!((mail.depth(), mail.undeliverable()), (0, 0));
     let handled: u64 = mail.handled().map(|(_, count)| count).sum();
-    assert_eq!(handled, 2);
+    assert_eq!((handled, counters.incarnations.get()), (2, 0));
 }
 
 #[actix_rt::test]
 async fn a_node_that_panics_when_it_is_told_costs_the_keeper_nothing() {
     let told = Arc::new(Counter::default());
     let heard = Arc::clone(&told);
-    let membership = membership(Arc::new(move |_| {
-        heard.add(1);
-        panic!("sprung");
-    }));
-    let before = membership.counters().keeper_panics.get();
+    let nowhere: Connect = Arc::new(|_| Box::pin(async { Err("nobody is there".into()) }));
+    let membership = membership(
+        nowhere,
+        Arc::new(move |_| {
+            heard.add(1);
+            panic!("sprung");
+        }),
+    );
     for number in 1..=2 {
         let member = Member { user: UserId::member("u").unwrap(), info: "{}".into() };
         let ticket = Ticket { life: 1, number };
@@ -81,5 +86,8 @@ async fn a_node_that_panics_when_it_is_told_costs_the_keeper_nothing() {
         // it is not admitted in time, and the node is told so
         reaches(&told, number).await;
     }
-    reaches(&membership.counters().keeper_panics, before + 2).await;
+    let counters = membership.counters();
+    reaches(&counters.keeper_panics, 2).await;
+    reaches(&counters.failures, counters.failures.get() + 3).await;
+    assert_eq!((counters.keeper_panics.get(), counters.incarnations.get()), (2, 0));
 }

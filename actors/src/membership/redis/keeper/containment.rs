@@ -1,14 +1,17 @@
-//! What a panic of the keeper costs: the incarnation, or the answer to a question; never the keeper.
+//! What a panic of the keeper costs: the incarnation, the answer to a question, what the node is told; never the keeper.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::wrap_future;
 use actix::{ActorFutureExt as _, AsyncContext as _, Context};
 
-use super::{Keeper, WHO};
+use super::{Keeper, Standing, WHO};
 use crate::lifeline::{contain, contain_task};
 use crate::mailbox::{Letter, Named};
+use crate::membership::MembershipEvent;
+
+/// How long it goes on without a panic until the next one counts as the first.
+const CALM: Duration = Duration::from_mins(1);
 
 impl Keeper {
     /// Takes a message, and counts it.
@@ -70,20 +73,34 @@ impl Keeper {
         }
     }
 
-    /// Takes a new name after a panic, and looks for a connection if there is none. Should that panic too, the
-    /// age of the lease tells.
-    pub(super) fn recover(&mut self, ctx: &mut Context<Self>) {
+    /// Takes a new name after a panic and gives the connection up. Should that panic too, nothing is said any
+    /// more: the age of the lease tells.
+    fn recover(&mut self, ctx: &mut Context<Self>) {
         self.task.counters.keeper_panics.add(1);
+        if self.standing == Standing::Retired {
+            return;
+        }
+        self.client = None;
+        let now = self.clock.now();
+        let soon = now.since(self.panicked_at) < CALM;
+        self.panics = if soon { self.panics.saturating_add(1) } else { 1 };
+        self.panicked_at = now;
         let recovered = contain(WHO, || {
-            self.saying = false;
-            self.former.push(Arc::clone(&self.incarnation));
-            self.begin_anew(ctx);
-            // what was to open one may have panicked
-            if self.client.is_none() && !self.connecting {
-                self.lose_touch(ctx);
+            // under a name that Redis does not know nothing was said
+            if self.standing != Standing::New {
+                self.keep_former();
+                self.rename();
             }
+            self.lose_touch(ctx);
         });
         if recovered.is_none() {
+            self.task.counters.keeper_panics.add(1);
+        }
+    }
+
+    /// Tells the node something. A panic there costs what is told.
+    pub(super) fn emit(&self, event: MembershipEvent) {
+        if contain(WHO, || (self.task.sink)(event)).is_none() {
             self.task.counters.keeper_panics.add(1);
         }
     }

@@ -4,13 +4,15 @@
 //! arbiter; told by the node's channels, tells the node by its sink. Its mailbox has no bound of its own:
 //! joins and questions carry a place of the node, all else is bounded by live subscriptions. One batch is
 //! under way at a time, so what is said of one user or channel keeps its order; what comes meanwhile goes
-//! together in the next. A panic costs the incarnation: all is said again under a new one.
+//! together in the next. A panic costs the incarnation: all is said again under a new one, after a pause that grows
+//! while it panics again.
 
+mod connection;
 mod containment;
 mod saying;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::{Actor, AsyncContext as _, Context, Handler, Message};
 use hashbrown::HashMap;
@@ -19,20 +21,21 @@ use tokio::sync::oneshot;
 
 use super::Task;
 use super::answers::{self, Answer};
-use super::client::{Client, ConnectError};
+use super::client::Client;
 use super::ledger::Ledger;
-use crate::clock::Clock;
-use crate::lifeline::contain_task;
+use crate::clock::{Clock, Moment};
 use crate::mailbox::names::KEEPER;
 use crate::mailbox::{Letter, Named};
 use crate::membership::{Count, Enter, Leave, MembershipEvent, Outcome, ReportConnections, Vacate};
 use crate::metrics::Alive;
 use crate::protocol::AppId;
 
+pub(super) use self::saying::news;
+
 /// Who it is in the log.
 pub(super) const WHO: &str = "membership keeper";
-/// The first pause before another try to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Most earlier incarnations that are kept until they can be let go: the leases of those before them end.
+const FORMER: usize = 16;
 
 /// Gives the incarnation up for good.
 #[derive(Debug, Message)]
@@ -72,9 +75,13 @@ pub(super) struct Keeper {
     /// Which run of which server the lease was last renewed by.
     run: Option<String>,
     /// Earlier incarnations that hold rows until this one has said all.
-    former: Vec<Arc<str>>,
+    former: VecDeque<Arc<str>>,
     connections: HashMap<AppId, u64>,
+    /// Tries in vain to reach Redis, one after another.
     failures: u32,
+    /// Panics that came soon after one another, and when the last did.
+    panics: u32,
+    panicked_at: Moment,
     reachable: bool,
     _alive: Alive,
 }
@@ -108,75 +115,12 @@ impl Keeper {
             renewing: false,
             saying: false,
             run: None,
-            former: Vec::new(),
+            former: VecDeque::new(),
             connections: HashMap::new(),
             failures: 0,
+            panics: 0,
+            panicked_at: Moment::default(),
             reachable: false,
-        }
-    }
-
-    fn emit(&self, event: MembershipEvent) {
-        (self.task.sink)(event);
-    }
-
-    // --- the connection ---
-
-    fn connect(&mut self, ctx: &mut Context<Self>) {
-        let task = Arc::clone(&self.task);
-        let opening = async move { contain_task(WHO, task.open_client()).await };
-        Self::beside(ctx, opening, |keeper, opened, ctx| {
-            keeper.connecting = false;
-            match opened {
-                Some(opened) => keeper.connected(opened, ctx),
-                None => keeper.recover(ctx),
-            }
-        });
-        self.connecting = true;
-    }
-
-    fn connected(&mut self, opened: Result<Client, ConnectError>, ctx: &mut Context<Self>) {
-        match opened {
-            Ok(client) => {
-                self.client = Some(client);
-                self.generation += 1;
-                self.renew(ctx);
-            }
-            Err(error) => {
-                if self.failures <= 1 {
-                    let partition = self.task.partition.index();
-                    log::warn!(partition, error:% = error; "membership: redis cannot be reached");
-                }
-                self.lose_touch(ctx);
-            }
-        }
-    }
-
-    /// Gives the connection up and opens another after a pause.
-    fn lose_touch(&mut self, ctx: &mut Context<Self>) {
-        self.client = None;
-        self.renewing = false;
-        self.saying = false;
-        if self.standing == Standing::Alive {
-            self.standing = Standing::Known;
-        }
-        self.ledger.lose_touch();
-        self.set_reachable(false);
-        self.task.counters.failures.add(1);
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
-        self.failures += 1;
-        let pause = pause.min(self.task.options.reconnect);
-        self.connecting = true;
-        Self::later(ctx, pause.mul_f64(rand::random_range(0.5..=1.0)), |keeper, ctx| {
-            keeper.connecting = false;
-            if keeper.standing != Standing::Retired {
-                keeper.connect(ctx);
-            }
-        });
-    }
-
-    fn set_reachable(&mut self, reachable: bool) {
-        if std::mem::replace(&mut self.reachable, reachable) != reachable {
-            self.emit(MembershipEvent::Reachable(reachable));
         }
     }
 
@@ -222,7 +166,7 @@ impl Keeper {
                 let before = self.run.replace(renewed.run);
                 if before.is_some() && before != self.run && self.standing != Standing::New {
                     // another server: it may lack what the old one had not passed on yet
-                    self.former.push(Arc::clone(&self.incarnation));
+                    self.keep_former();
                     return self.begin_anew(ctx);
                 }
                 self.standing = Standing::Alive;
@@ -247,11 +191,24 @@ impl Keeper {
         }
     }
 
-    /// Takes a new name, of which Redis knows nothing, and says all again under it.
+    /// Takes a new name, and says all again under it.
     fn begin_anew(&mut self, ctx: &mut Context<Self>) {
-        if self.standing == Standing::Retired {
-            return;
+        if self.standing != Standing::Retired {
+            self.rename();
+            self.renew(ctx);
         }
+    }
+
+    /// Leaves what the present incarnation has said until the next one has said all.
+    fn keep_former(&mut self) {
+        if self.former.len() == FORMER {
+            self.former.pop_front();
+        }
+        self.former.push_back(Arc::clone(&self.incarnation));
+    }
+
+    /// Takes a new name, of which Redis knows nothing.
+    fn rename(&mut self) {
         self.task.counters.incarnations.add(1);
         self.last = Some(Arc::clone(&self.incarnation));
         self.incarnation = new_incarnation(&self.task.options.node);
@@ -260,14 +217,13 @@ impl Keeper {
         self.standing = Standing::New;
         self.renewing = false;
         self.ledger.start_anew();
-        self.renew(ctx);
     }
 
     /// Gives the incarnation up, and those before it.
     fn retire(&mut self, retire: Retire, ctx: &mut Context<Self>) {
         self.standing = Standing::Retired;
         let mut names = std::mem::take(&mut self.former);
-        names.push(Arc::clone(&self.incarnation));
+        names.push_back(Arc::clone(&self.incarnation));
         let calls: Vec<_> = names.iter().map(|name| self.task.calls.retire(name)).collect();
         let client = self.client.clone();
         let telling = async move {

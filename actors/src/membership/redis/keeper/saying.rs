@@ -1,12 +1,12 @@
 //! How the keeper says what is to be said: one batch after another, and what becomes of each number in it.
 
+use std::iter;
 use std::sync::Arc;
 
 use actix::Context;
 use redis::{Cmd, RedisResult, Value};
 
 use super::{Keeper, Standing};
-use crate::membership::redis::Task;
 use crate::membership::redis::answers::{self, Answer, Turn};
 use crate::membership::redis::calls::Writer;
 use crate::membership::redis::client::{Client, is_elsewhere};
@@ -124,7 +124,7 @@ impl Keeper {
                     let (key, ticket) = (key.clone(), wish.ticket);
                     self.emit(MembershipEvent::Entered { key, ticket, outcome });
                 }
-                self.task.tell(&key, set.occupancy, set.roster.counts);
+                self.tell(&key, set.occupancy, set.roster.counts);
                 Then::GoOn
             }
             Answer::Full => {
@@ -147,7 +147,7 @@ impl Keeper {
         Ok(match self.done(&slot, answer)? {
             Answer::Done(set) => {
                 self.task.counters.told.add(1);
-                self.task.tell(slot.channel(), set.occupancy, set.counts);
+                self.tell(slot.channel(), set.occupancy, set.counts);
                 self.ledger.hear(slot, Heard::Done);
                 Then::GoOn
             }
@@ -164,6 +164,10 @@ impl Keeper {
     fn unheard(&mut self, slot: Slot, then: Then) -> Then {
         self.ledger.hear(slot, Heard::Unknown);
         then
+    }
+
+    fn tell(&self, key: &ChannelKey, occupancy: Turn, counts: Counts) {
+        news(key, occupancy, counts).for_each(|event| self.emit(event));
     }
 
     /// Lets former incarnations go, once nobody is missed by it.
@@ -193,20 +197,16 @@ enum Then {
     LoseTouch,
 }
 
-impl Task {
-    /// Tells the node what a command left of a channel.
-    pub(in crate::membership::redis) fn tell(
-        &self,
-        key: &ChannelKey,
-        occupancy: Turn,
-        counts: Counts,
-    ) {
-        let key = key.clone();
-        (self.sink)(MembershipEvent::Counted { key: key.clone(), counts });
-        match occupancy {
-            Turn::Came => (self.sink)(MembershipEvent::Occupied { key }),
-            Turn::Went => (self.sink)(MembershipEvent::Vacated { key }),
-            Turn::Stayed => {}
-        }
-    }
+/// Returns what the node is told of what a command left of a channel.
+pub(in crate::membership::redis) fn news(
+    key: &ChannelKey,
+    occupancy: Turn,
+    counts: Counts,
+) -> impl Iterator<Item = MembershipEvent> {
+    let turned = match occupancy {
+        Turn::Came => Some(MembershipEvent::Occupied { key: key.clone() }),
+        Turn::Went => Some(MembershipEvent::Vacated { key: key.clone() }),
+        Turn::Stayed => None,
+    };
+    iter::once(MembershipEvent::Counted { key: key.clone(), counts }).chain(turned)
 }
