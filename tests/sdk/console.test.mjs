@@ -94,37 +94,6 @@ test('channels are listed as typed, and who is in them', async (t) => {
   await sees(page, '#channels-state', 'No occupied channels.');
 });
 
-test('members that are answered late are not shown over what was chosen since', async (t) => {
-  const clients = new Clients(t, node);
-  for (const channel of ['presence-slow', 'presence-soon']) {
-    await subscribed(await clients.connect({ member: { user_id: `in-${channel}` } }), channel);
-  }
-  const page = await open(t, browser, node, 'channels');
-  await page.fill('#channels-prefix', 'presence-s');
-  await sees(page, '#channels-state', '2 occupied channels.');
-  const held = [];
-  await page.route(/members.*presence-slow/, (route) => held.push(route));
-  const letGo = async () => {
-    await eventually('a question that is held', () => held.length > 0);
-    const answer = page.waitForResponse(/presence-slow/);
-    await held.pop().continue();
-    await (await answer).finished();
-    // asked later, answered later: by now the page has taken what was held
-    await page.evaluate(() => fetch('/health').then((health) => health.text()));
-  };
-  await page.click('#channels-list button:text("presence-slow")');
-  await page.click('#channels-list button:text("presence-soon")');
-  await sees(page, '#members-title', 'presence-soon');
-  await letGo();
-  assert.equal(await page.locator('#members-title').innerText(), 'Members of presence-soon');
-  assert.deepEqual(await page.locator('#members-list li').allInnerTexts(), ['in-presence-soon']);
-  await page.click('#channels-list button:text("presence-slow")');
-  await page.click('#channels-form button');
-  await eventually('no members', () => page.locator('#members').isHidden());
-  await letGo();
-  assert.ok(await page.locator('#members').isHidden());
-});
-
 test('the tap shows what passes, and only what is asked for', async (t) => {
   const page = await open(t, browser, node, 'tap');
   await page.fill('#tap-channel', 'seen-*');

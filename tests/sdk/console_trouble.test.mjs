@@ -1,4 +1,4 @@
-// The operator's page when something is wrong: a node that hangs, goes, comes back, or is not ready, and names that are markup.
+// The operator's page when something is wrong: a node that hangs, goes, comes back, answers late or oddly, or is not ready, and names that are markup.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -114,6 +114,38 @@ test('behind a proxy that ends TLS the page works, and the demo says why it does
   await page.click('#subscribe');
   await sees(page, '#demo-state.bad', `a browser opens no ws://127.0.0.1:${node.port}`);
   assert.equal(await page.evaluate(() => Pusher.instances.length), 0);
+});
+
+test('members that are answered late are not shown over what was chosen since', async (t) => {
+  const node = await started(t);
+  const clients = new Clients(t, node);
+  for (const channel of ['presence-slow', 'presence-soon']) {
+    await subscribed(await clients.connect({ member: { user_id: `in-${channel}` } }), channel);
+  }
+  const page = await open(t, browser, node, 'channels', { forgiven });
+  await page.fill('#channels-prefix', 'presence-s');
+  await sees(page, '#channels-state', '2 occupied channels.');
+  const held = [];
+  await page.route(/members.*presence-slow/, (route) => held.push(route));
+  const letGo = async () => {
+    await eventually('a question that is held', () => held.length > 0);
+    const answer = page.waitForResponse(/presence-slow/);
+    await held.pop().continue();
+    await (await answer).finished();
+    // asked later, answered later: by now the page has taken what was held
+    await page.evaluate(() => fetch('/health').then((health) => health.text()));
+  };
+  await page.click('#channels-list button:text("presence-slow")');
+  await page.click('#channels-list button:text("presence-soon")');
+  await sees(page, '#members-title', 'presence-soon');
+  await letGo();
+  assert.equal(await page.locator('#members-title').innerText(), 'Members of presence-soon');
+  assert.deepEqual(await page.locator('#members-list li').allInnerTexts(), ['in-presence-soon']);
+  await page.click('#channels-list button:text("presence-slow")');
+  await page.click('#channels-form button');
+  await eventually('no members', () => page.locator('#members').isHidden());
+  await letGo();
+  assert.ok(await page.locator('#members').isHidden());
 });
 
 test('a tap that is silent for too long is asked anew', async (t) => {
