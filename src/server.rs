@@ -127,14 +127,14 @@ pub async fn serve_with(
 ) -> Result<RunningServer, ServeError> {
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let workers = config.node.workers.max(1);
-    // all ports are had before other nodes hear of this one
-    let (sockets, unix) = match &config.listen {
-        Listen::Tcp { host, port } => (bind(host, *port, &config.socket)?, None),
-        Listen::Unix(path) => (Vec::new(), Some(bind_unix(path)?)),
-    };
+    // all ports are had before other nodes hear of this one; whoever reaches the public one finds the operator's
     let operator_sockets = match &config.admin {
         Some(admin) => bind(&admin.host, admin.port, &config.socket)?,
         None => Vec::new(),
+    };
+    let (sockets, unix) = match &config.listen {
+        Listen::Tcp { host, port } => (bind(host, *port, &config.socket)?, None),
+        Listen::Unix(path) => (Vec::new(), Some(bind_unix(path)?)),
     };
     let admin_address = operator_sockets.first().and_then(|socket| socket.local_addr().ok());
     let node = start(config.node).handle();
