@@ -25,7 +25,7 @@ lints() {
     verdict formatting cargo fmt --all --check || broken=1
     verdict clippy cargo clippy --workspace --all-targets --locked -- -D warnings || broken=1
     # a target that runs by its name alone is not among all targets, and not looked at beside them
-    verdict "clippy of tests/cluster" cargo clippy --workspace --test cluster --locked -- -D warnings || broken=1
+    verdict "clippy of the cluster tests" cargo clippy --workspace --test cluster --locked -- -D warnings || broken=1
     verdict documentation env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked || broken=1
     return "$broken"
 }
