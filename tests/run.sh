@@ -145,6 +145,19 @@ count() {
     ' "$1"
 }
 
+# Prints what a part's output says of what failed, each with the lines below that tell why; its end where nothing is said.
+complaints() {
+    awk '
+        /^test .* \.\.\. FAILED$/                                  { print; next }               # cargo test
+        /^ *✖ /                                                     { why = 6 }                  # node --test
+        /^(FAIL|ERROR): /                                           { why = 30 }                 # unittest
+        /^FAILED  /                                                 { why = 10 }                 # support.sh
+        /^[A-Za-z0-9_ -]+: [0-9]+ passed, [1-9][0-9]* failed$/      { why = 12 }
+        / panicked at |^error(\[E[0-9]+\])?: /                      { why = 8 }
+        why > 0                                                     { print; why -= 1 }
+    ' "$1" | head --lines=120 | grep . || tail --lines=20 "$1"
+}
+
 # Runs one part, shows and keeps its output, and adds its line to the summary.
 run_part() {
     local name=$1 function=$2 log=$logs/$1.log status passed failed started=$SECONDS
@@ -165,6 +178,7 @@ run_part() {
         summary+=("rolling   not run: there is no earlier release")
     fi
     if ((failed == 0 && (passed == 0 || status != 0))); then failed=$((failed + 1)); fi
+    if ((failed > 0)); then broken+=("$name"); fi
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
     summary+=("$(printf '%-9s %5d passed, %d failed  (%d s)' "$name" "$passed" "$failed" $((SECONDS - started)))")
@@ -173,6 +187,7 @@ run_part() {
 total_passed=0
 total_failed=0
 summary=()
+broken=()
 mkdir -p "$logs"
 (($# > 0)) || set -- "${ALL_PARTS[@]}"
 for part in "$@"; do
@@ -183,6 +198,11 @@ for part in "$@"; do
     esac
 done
 
+# the end of the output is what is looked at, and often all that is kept
+for part in "${broken[@]}"; do
+    printf '\n=== what failed in %s ===\n' "$part"
+    complaints "$logs/$part.log"
+done
 printf '\n=== summary ===\n'
 printf '%s\n' "${summary[@]}"
 printf '%d passed, %d failed\n' "$total_passed" "$total_failed"

@@ -20,15 +20,8 @@ if ! cmp --quiet tests/docker/requirements.txt "$venv/installed"; then
     cp tests/docker/requirements.txt "$venv/installed"
 fi
 
-work=$(mktemp -d)
+begin_work
 chmod 755 "$work" # nginx's workers are another user's when root starts them
-pids=()
-finish() {
-    ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
-    wait
-    rm -rf "$work"
-}
-trap finish EXIT
 
 # --- The files ---
 
@@ -59,27 +52,13 @@ check "Cargo takes what is copied, with its lock file" manifests
 
 # --- The node, with the image's file and the environment of compose.yaml ---
 
-# Eight free ports below those that the kernel gives to outgoing connections, so that none is taken meanwhile.
-free_ports() {
-    python3 -c 'import random, socket
-free = []
-for port in random.sample(range(15000, 32000), 1000):
-    try:
-        socket.create_server(("0.0.0.0", port)).close()
-    except OSError:
-        continue
-    free.append(port)
-    if len(free) == 8:
-        break
-print(*free)'
-}
 environment() {
     "$venv/bin/python" -c 'import re, sys, ruamel.yaml
 variables = ruamel.yaml.YAML(typ="safe").load(open("docker/compose.yaml"))["services"]["node-1"]["environment"]
 for name, value in variables.items():
     print(name + "=" + re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value).replace("/run/secrets", sys.argv[1]))' "$work"
 }
-read -r public admin nginx narrow_nginx haproxy narrow_haproxy hasty_nginx deaf_nginx < <(free_ports)
+read -r public admin nginx narrow_nginx haproxy narrow_haproxy hasty_nginx deaf_nginx < <(free_ports 8)
 secret=$(python3 -c 'import secrets; print(secrets.token_hex(24))')
 cat >"$work/applications.json" <<JSON
 [{"name": "chat", "id": "1", "key": "$KEY", "secret": "$secret"},

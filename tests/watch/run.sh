@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks what a node is watched by: promtool takes the files of docker/ and the metrics, each alert fires and rests, and every panel of the
 # dashboard shows something in a real Prometheus that scrapes two loaded nodes with a Redis; they have what each alert asks for.
-# Needs a binary of the node, python3, and apt-get where Prometheus or Redis is missing.
+# Needs a binary of the node, python3, and apt-get where Prometheus, Redis or curl is missing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source tests/support.sh
@@ -11,16 +11,9 @@ node_bin=${MICRONOTIFIER_BIN:-$target/release/micronotifier}
 readonly DEADLINE_SECONDS=30 SOCKETS=40 LOAD_SECONDS=60
 
 [[ -x $node_bin ]] || { echo "there is no $node_bin: build the release first"; exit 1; }
-{ command -v prometheus && command -v promtool && command -v redis-server; } >/dev/null || install_packages prometheus redis-server
+{ command -v prometheus && command -v promtool && command -v redis-server && command -v curl; } >/dev/null || install_packages prometheus redis-server curl
 
-work=$(mktemp -d)
-pids=()
-finish() {
-    ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
-    wait
-    rm -rf "$work"
-}
-trap finish EXIT
+begin_work
 
 # --- The files ---
 
@@ -39,21 +32,7 @@ check "a part that is not needed is found" refused python3 tests/watch/mutants.p
 
 # --- Two nodes with a Redis, and Prometheus ---
 
-# Six free ports below those that the kernel gives to outgoing connections, so that none is taken meanwhile.
-free_ports() {
-    python3 -c 'import random, socket
-free = []
-for port in random.sample(range(15000, 32000), 1000):
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        continue
-    free.append(port)
-    if len(free) == 6:
-        break
-print(*free)'
-}
-read -r port_1 admin_1 port_2 admin_2 redis prometheus < <(free_ports)
+read -r port_1 admin_1 port_2 admin_2 redis prometheus < <(free_ports 6)
 readonly TOKEN=token-of-the-watch SECRET=secret-of-the-watch
 printf %s "$TOKEN" >"$work/admin-token"
 

@@ -8,8 +8,12 @@ use crate::Outcome;
 /// F1.
 pub(super) async fn kill(scene: &mut Scene<'_>) -> Outcome<()> {
     let victim = victim(scene).await?;
-    let signal = scene.world().await.node(victim)?.kill()?;
-    scene.mark("killed", Some(victim));
+    let signal = {
+        let mut world = scene.world().await;
+        // written down before it happens: its clients lose it before it is known to have ended
+        scene.mark("killed", Some(victim));
+        world.node(victim)?.kill()?
+    };
     scene.proof(format!("node {victim} ended by signal {signal}"), u64::from(signal == 9));
     seconds(14).await;
     scene.world().await.node(victim)?.restart()?;
