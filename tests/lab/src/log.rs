@@ -54,6 +54,8 @@ pub(crate) enum Record {
     Figures { at: Micros, node: u32, still: bool, values: BTreeMap<String, f64> },
     /// How many users of a presence channel the API of a node tells, at such a moment.
     Told { at: Micros, node: u32, channel: u32, users: u64 },
+    /// What a node has written or tells was searched for what nobody may read: how much, and what was found, by kind.
+    Searched { at: Micros, node: u32, place: String, bytes: u64, found: BTreeMap<String, u64> },
     /// A step of a scenario, at a node if it concerns one.
     Mark { at: Micros, scenario: String, what: String, node: Option<u32> },
     /// Evidence that a fault has happened: what was seen, and how often.

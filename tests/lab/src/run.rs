@@ -21,6 +21,7 @@ use crate::log::{self, Record, Recorder};
 use crate::names::Names;
 use crate::plan::{Plan, Run};
 use crate::world::World;
+use crate::world::search::Confidential;
 use crate::world::watch::{self, Positions};
 
 /// The log of a run in its folder.
@@ -115,10 +116,12 @@ async fn act(run: &Run, plan: &Plan, program: &Path, folder: &Path, log: Recorde
     watchers.shutdown().await;
     Positions::of(log.clone(), master, &names, &app.id).read().await?;
     recount(&log, &world, &app, &names).await?;
+    let confidential = Confidential::new(&app.secret, load.stage.sockets());
     load.end().await;
     sleep(Duration::from_secs(2)).await;
     for node in &world.nodes {
         watch::note_figures(&log, node.number, node.admin, true).await?;
+        confidential.search(&log, node).await?;
     }
     log.mark("run", "end", None);
     Ok(())

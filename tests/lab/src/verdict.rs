@@ -223,6 +223,8 @@ mod tests {
             let epoch = epoch.to_owned();
             Record::Kept { at: seconds(at), channel, epoch, serial: 1, event: Some(event) }
         };
+        let (place, bytes, found) = ("log".to_owned(), 1, BTreeMap::new());
+        let searched = Record::Searched { at: seconds(59), node, place, bytes, found };
         let got = |at, event| Record::Got { at: seconds(at) + 2000, conn, channel, event };
         let mut records = vec![
             Record::Opened { at: seconds(1), conn, client: 1, node },
@@ -241,6 +243,7 @@ mod tests {
             got(27, 2),
             kept(28, "b", 2),
             epochs(29, 1.0),
+            searched,
             mark(60, "run", "end"),
         ];
         records.extend([event(10, 0, 200), event(22, 1, 503), event(27, 2, 200)].concat());

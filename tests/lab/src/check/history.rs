@@ -138,6 +138,8 @@ pub(crate) struct History {
     pub(crate) slow: Vec<(Micros, u32, u64)>,
     pub(crate) figures: Vec<Figures>,
     pub(crate) told: Vec<(Micros, u32, u32, u64)>,
+    /// What nodes have written and tell: where, how many bytes, and what must not be there.
+    pub(crate) searched: Vec<(u32, String, u64, BTreeMap<String, u64>)>,
     pub(crate) turned: Vec<(Micros, u32, u16)>,
     /// When the last record was written.
     pub(crate) end: Micros,
@@ -250,6 +252,9 @@ impl History {
             }
             Record::Told { at, node, channel, users } => {
                 self.told.push((at, node, channel, users));
+            }
+            Record::Searched { node, place, bytes, found, .. } => {
+                self.searched.push((node, place, bytes, found));
             }
             Record::Mark { at, scenario, what, node } => {
                 self.end = self.end.max(at);

@@ -6,6 +6,7 @@ pub(crate) mod history;
 mod order;
 mod positions;
 mod presence;
+mod secrecy;
 #[cfg(test)]
 mod tests;
 
@@ -107,7 +108,7 @@ impl Finding {
 /// All invariants by their number.
 pub type Findings = BTreeMap<&'static str, Finding>;
 
-/// Checks the invariants I1 to I8.
+/// Checks the invariants I1 to I8, and I10.
 pub(crate) fn check(history: &History, terms: &Terms) -> Findings {
     BTreeMap::from([
         ("I1", positions::one_payload_for_each(history)),
@@ -118,5 +119,6 @@ pub(crate) fn check(history: &History, terms: &Terms) -> Findings {
         ("I6", presence::everybody_agrees(history, terms)),
         ("I7", delivery::between_success_and_leave(history, terms)),
         ("I8", gauges::equal_a_recount(history)),
+        ("I10", secrecy::nothing_is_told(history)),
     ])
 }

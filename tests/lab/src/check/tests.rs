@@ -54,6 +54,12 @@ impl Plant {
         self.add(Record::Answered { at: at + 1_000, event, status, attempts: 1 })
     }
 
+    fn searched(&mut self, bytes: u64, found: &[(&str, u64)]) -> &mut Self {
+        let found = found.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
+        let (at, place) = (END, "log".to_owned());
+        self.add(Record::Searched { at, node: 0, place, bytes, found })
+    }
+
     fn kept(&mut self, epoch: &str, serial: u64, event: u64) -> &mut Self {
         let (at, epoch) = (seconds(11 + event), epoch.to_owned());
         self.add(Record::Kept { at, channel: PUBLIC, epoch, serial, event: Some(event) })
@@ -126,7 +132,7 @@ fn a_clean_log_breaks_nothing_and_everything_was_looked_at() {
     let mut plant = Plant::clean();
     plant.member(5, seconds(3), None, &[5]).member(6, seconds(5), Some(seconds(20)), &[5, 6]);
     plant.told(5, seconds(5) + 2, 6, true).told(5, seconds(20) + 1, 6, false);
-    plant.still(1, "connections", 1.0).sent(20, 503);
+    plant.still(1, "connections", 1.0).sent(20, 503).searched(1, &[]);
     let findings = plant.findings();
     for (id, finding) in findings {
         assert_eq!((finding.violations, finding.examples.len()), (0, 0), "{id}: {finding:?}");
@@ -366,4 +372,11 @@ fn what_a_node_keeps_of_those_who_have_gone_is_found() {
     for left in ["connections", "channels", "seats", "watched_sockets", "outbox"] {
         assert_eq!(says(left), ["I8"], "{left}");
     }
+}
+
+#[test]
+fn what_nobody_may_read_is_complained_of_and_so_is_a_search_of_nothing() {
+    assert_eq!(Plant::clean().searched(1, &[]).broken(), [""; 0]);
+    assert_eq!(Plant::clean().searched(1, &[("secrets", 2)]).broken(), ["I10"]);
+    assert_eq!(Plant::clean().searched(0, &[]).broken(), ["I10"]);
 }

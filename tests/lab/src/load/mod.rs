@@ -6,9 +6,9 @@ pub(crate) mod sign;
 mod socket;
 pub(crate) mod visitor;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,10 +67,10 @@ pub(crate) struct Stage {
     nodes: Vec<SocketAddr>,
     /// Who is subscribed: connections and their ids, by channel.
     seats: Mutex<HashMap<u32, Vec<(u32, String)>>>,
-    /// First subscriptions that were answered.
-    pub(crate) settled: AtomicU64,
-    pub(crate) accepted: AtomicU64,
-    pub(crate) delivered: AtomicU64,
+    /// The ids of all sockets that were ever subscribed.
+    sockets: Mutex<HashSet<String>>,
+    /// Clients whose first subscription was answered.
+    settled: Mutex<HashSet<u32>>,
     pub(crate) toggles: AtomicU64,
     pub(crate) over: watch::Receiver<bool>,
     pub(crate) moving: watch::Receiver<bool>,
@@ -92,6 +92,7 @@ impl Stage {
     }
 
     pub(crate) fn sit(&self, channel: u32, conn: u32, socket: &str) {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).insert(socket.to_owned());
         self.seats().entry(channel).or_default().push((conn, socket.to_owned()));
     }
 
@@ -99,6 +100,20 @@ impl Stage {
         if let Some(seats) = self.seats().get_mut(&channel) {
             seats.retain(|(seat, _)| *seat != conn);
         }
+    }
+
+    /// Takes that a client was answered; a refusal is two answers, and one that lost its connection comes again.
+    pub(crate) fn settle(&self, client: u32) {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(client);
+    }
+
+    fn settled(&self) -> usize {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Returns the ids of all sockets that were ever subscribed.
+    pub(crate) fn sockets(&self) -> HashSet<String> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns anybody in a channel.
@@ -123,7 +138,7 @@ pub(crate) struct Load {
     visitors: JoinSet<()>,
     backends: JoinSet<()>,
     /// How many clients there are.
-    pub(crate) clients: u32,
+    clients: usize,
 }
 
 impl Load {
@@ -149,16 +164,15 @@ impl Load {
             names,
             numbers,
             seats: Mutex::default(),
-            settled: AtomicU64::default(),
-            accepted: AtomicU64::default(),
-            delivered: AtomicU64::default(),
+            sockets: Mutex::default(),
+            settled: Mutex::default(),
             toggles: AtomicU64::default(),
             over: is_over,
             moving: is_moving,
             publishing: is_publishing,
             nodes,
         });
-        let clients = u32::try_from(habits.len()).unwrap_or(u32::MAX);
+        let clients = habits.len();
         let mut visitors = JoinSet::new();
         for (number, habit) in (0_u32..).zip(habits) {
             let rng = StdRng::seed_from_u64(seed ^ (u64::from(number) << 20));
@@ -183,14 +197,13 @@ impl Load {
 
     /// Waits until every client has been answered its first subscription.
     pub(crate) async fn settle(&self) -> Outcome<()> {
-        let settled = || self.stage.settled.load(Ordering::Relaxed) >= u64::from(self.clients);
         for _ in 0..1200 {
-            if settled() {
+            if self.stage.settled() >= self.clients {
                 return Ok(());
             }
             sleep(Duration::from_millis(100)).await;
         }
-        let here = self.stage.settled.load(Ordering::Relaxed);
+        let here = self.stage.settled();
         Err(format!("only {here} of {} clients were subscribed within 120 s", self.clients).into())
     }
 

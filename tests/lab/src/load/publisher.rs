@@ -1,7 +1,6 @@
 //! A backend: triggers events at its node, one after the other, and writes down what it was answered.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -80,7 +79,6 @@ pub(crate) async fn trigger(
         let answer = http.trigger(&stage.app, &body, key.as_deref()).await;
         status = answer.map_or(0, |answer| answer.status);
         if status == 200 {
-            stage.accepted.fetch_add(1, Ordering::Relaxed);
             break;
         }
     }

@@ -118,7 +118,7 @@ impl<'v> Visit<'v> {
                 return Some(why);
             }
         } else {
-            self.stage.settled.fetch_add(1, Ordering::Relaxed);
+            self.stage.settle(self.habit.client);
         }
         let mut over = self.stage.over.clone();
         // not what it returns: that holds a lock
@@ -193,7 +193,6 @@ impl<'v> Visit<'v> {
         let channel = self.stage.channel(&message.channel).unwrap_or(self.habit.channel);
         match message.event.as_ref() {
             "lab" => {
-                self.stage.delivered.fetch_add(1, Ordering::Relaxed);
                 let event = message.text().parse().unwrap_or(u64::MAX);
                 log.note(Record::Got { at, conn, channel, event });
             }
@@ -201,13 +200,13 @@ impl<'v> Visit<'v> {
                 let users = self.habit.observes.then(|| users(&message.object())).flatten();
                 log.note(Record::Subscribed { at, conn, channel, users });
                 (self.is_asked, self.is_subscribed) = (false, true);
-                self.settle();
+                self.stage.settle(self.habit.client);
             }
             "pusher:subscription_error" | "pusher:error" => {
                 log.note(Record::Refused { at, conn, channel });
                 (self.is_asked, self.is_refused) = (false, self.habit.may && !self.is_subscribed);
                 self.stage.leave(channel, conn);
-                self.settle();
+                self.stage.settle(self.habit.client);
             }
             event @ ("pusher_internal:member_added" | "pusher_internal:member_removed") => {
                 let came = event.ends_with("added");
@@ -220,12 +219,6 @@ impl<'v> Visit<'v> {
             _ => {}
         }
         false
-    }
-
-    fn settle(&self) {
-        if self.habit.toggles.is_none() {
-            self.stage.settled.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 

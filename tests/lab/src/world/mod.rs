@@ -4,6 +4,7 @@ pub(crate) mod front;
 pub(crate) mod node;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod search;
 pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};

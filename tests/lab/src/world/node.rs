@@ -80,11 +80,16 @@ impl Node {
 
     /// Fails if its program has ended without being killed, or a part of it has panicked.
     pub(crate) fn check(&mut self) -> Outcome<()> {
-        let said = std::fs::read_to_string(&self.output)?;
+        let said = self.said()?;
         if let Some(line) = said.lines().find(|line| line.contains("panicked at ")) {
             return Err(format!("node {}: {line}", self.number).into());
         }
         self.process.as_mut().map_or(Ok(()), Process::check)
+    }
+
+    /// Returns all that its program has written.
+    pub(crate) fn said(&self) -> Outcome<String> {
+        Ok(std::fs::read_to_string(&self.output)?)
     }
 
     /// Tells whether it says that it is ready.
