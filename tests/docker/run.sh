@@ -159,8 +159,8 @@ start_nginx "$deaf_nginx" 200 '/proxy_set_header Upgrade/d'
 check "GET /up through the hasty nginx" wait_for healthy "$hasty_nginx"
 check "GET /up through the deaf nginx" wait_for healthy "$deaf_nginx"
 check "the connections of this address are gone" wait_for "$node_bin" doctor "http://127.0.0.1:$nginx" --app-key "$KEY" --quick
-check "doctor finds the way through nginx well" doctor "$nginx" 0 '^OK +silence +after [34] s without a word the server asks'
-check "doctor finds the way through haproxy well" doctor "$haproxy" 0 '^OK +silence +after [34] s without a word the server asks'
+check "doctor finds the way through nginx well" doctor "$nginx" 0 '^OK +silence +after [3-6] s without a word the server asks'
+check "doctor finds the way through haproxy well" doctor "$haproxy" 0 '^OK +silence +after [3-6] s without a word the server asks'
 check "doctor finds an nginx that waits too short a time" doctor "$hasty_nginx" 1 '^FIX +silence +cut after [12] s .* for 4 s .*proxy_read_timeout'
 check "doctor finds an nginx that does not pass the upgrade on" doctor "$deaf_nginx" 1 '^FIX +upgrade +the proxy does not pass the upgrade on'
 kill "${pids[0]}"

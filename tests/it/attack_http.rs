@@ -229,8 +229,8 @@ fn attack_s43_errors_tell_nothing_of_the_inside() {
 #[test]
 fn attack_s27_half_a_head_ends_in_time_behind_another_request_too() {
     let node = TestNode::start(|config| {
-        config.http.request_head = Duration::from_millis(200);
-        config.http.request_body = Duration::from_millis(200);
+        config.http.request_head = Duration::from_secs(1);
+        config.http.request_body = Duration::from_secs(1);
         config.http.keep_alive = Duration::from_secs(1);
         config.node.limits.ask = Duration::from_millis(50);
     });

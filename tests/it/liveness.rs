@@ -15,8 +15,8 @@ use crate::support::{Incoming, Socket, TestNode, shared};
 fn hasty() -> &'static TestNode {
     static NODE: LazyLock<TestNode> = LazyLock::new(|| {
         TestNode::start(|config| {
-            config.node.limits.activity_timeout = Duration::from_secs(1);
-            config.node.limits.pong_timeout = Duration::from_secs(1);
+            config.node.limits.activity_timeout = Duration::from_secs(2);
+            config.node.limits.pong_timeout = Duration::from_secs(2);
         })
     });
     &NODE
@@ -167,7 +167,7 @@ fn attack_s8_half_a_frame_and_silence_is_closed() {
 #[test]
 fn a_client_that_is_always_in_the_middle_of_its_next_message_is_not_closed() {
     let node = TestNode::start(|config| {
-        config.node.limits.frame_wait = Duration::from_secs(1);
+        config.node.limits.frame_wait = Duration::from_secs(2);
     });
     let mut socket = node.connect(MAIN);
     let ping = frame::message(TEXT, br#"{"event":"pusher:ping"}"#);
@@ -184,10 +184,11 @@ fn a_client_that_is_always_in_the_middle_of_its_next_message_is_not_closed() {
 /// A browser tells the page of the end only when the server has hung up.
 #[test]
 fn the_server_hangs_up_at_once_when_both_have_closed() {
+    let node = shared();
     let clock = Clock::start();
     for _ in 0..20 {
-        shared().connect(MAIN).close();
+        node.connect(MAIN).close();
     }
     let taken = clock.now().elapsed();
-    assert!(taken < Duration::from_secs(2), "{taken:?} for 20 connections");
+    assert!(taken < Duration::from_secs(5), "{taken:?} for 20 connections");
 }

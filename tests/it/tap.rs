@@ -250,9 +250,9 @@ fn who_does_not_read_misses_something_and_is_told_exactly_how_much() {
     assert_eq!((seen + missed, missed), (SHOWN, tap.dropped()));
 }
 
-/// Starts a node that waits a moment for everything: about a second in all for a connection without progress.
+/// Starts a node that waits a moment for everything: about four seconds in all for a connection without progress.
 fn hurried() -> TestNode {
-    const MOMENT: Duration = Duration::from_millis(250);
+    const MOMENT: Duration = Duration::from_secs(1);
     TestNode::start(|config| {
         with_admin("")(config);
         config.http.request_head = MOMENT;

@@ -8,7 +8,7 @@ source tests/support.sh
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 node_bin=${MICRONOTIFIER_BIN:-$target/release/micronotifier}
-readonly DEADLINE_SECONDS=30 SOCKETS=40 LOAD_SECONDS=60
+readonly DEADLINE_SECONDS=30 SOCKETS=40 DASHBOARD_SECONDS=60 LOAD_SECONDS=180
 
 [[ -x $node_bin ]] || { echo "there is no $node_bin: build the release first"; exit 1; }
 { command -v prometheus && command -v promtool && command -v redis-server && command -v curl; } >/dev/null || install_packages prometheus redis-server curl
@@ -79,7 +79,7 @@ check "OpenMetrics are told to who asks for them" ends
 dashboard() {
     python3 tests/watch/dashboard.py "$1" "http://127.0.0.1:$prometheus" "$2" "$beginning" || { tail --lines 5 "$work/load.log" && return 1; }
 }
-check "every panel of the dashboard shows something" dashboard docker/dashboard.json "$LOAD_SECONDS"
+check "every panel of the dashboard shows something" dashboard docker/dashboard.json "$DASHBOARD_SECONDS"
 asked() { promtool query instant "http://127.0.0.1:$prometheus" "$1" | grep --quiet '=>'; }
 check "the load is seen: messages leave both nodes" wait_for asked 'count(sum by (instance) (rate(micronotifier_messages_sent_total[15s])) > 100) == 2'
 check "so is how long messages wait, of every kind of actor that has some" wait_for asked \

@@ -57,8 +57,8 @@ fn redis_restarted_empty_heals_and_questions_meanwhile_say_that_it_is_away() {
 fn a_join_that_nobody_answers_is_given_up_and_leaves_nothing() {
     let (system, server) = (System::new(), Server::start());
     let quick = Options {
-        patience: Duration::from_millis(300),
-        response: Duration::from_millis(200),
+        patience: Duration::from_secs(2),
+        response: Duration::from_secs(1),
         lease: Duration::from_secs(30),
         ..options()
     };
