@@ -56,7 +56,7 @@ fn check_017_ten_thousand_connections_have_ten_thousand_ids() {
 #[test]
 fn check_018_the_activity_timeout_is_the_configured_number() {
     let mut socket = hasty().upgrade("/app/k?protocol=7");
-    assert_eq!(socket.established()["activity_timeout"], json!(1));
+    assert_eq!(socket.established()["activity_timeout"], json!(2));
 }
 
 #[test]

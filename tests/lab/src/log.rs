@@ -50,6 +50,8 @@ pub(crate) enum Record {
     Ready { at: Micros, node: u32, is: bool },
     /// How long a node took to answer `/up`, where it was over 250 ms; it is asked four times a second.
     Slow { at: Micros, node: u32, millis: u64 },
+    /// The lab itself stood still until now, where it was over 250 ms: what it saw meanwhile has a later time.
+    Stalled { at: Micros, micros: Micros },
     /// What a node says of itself; `still` where nothing has moved for a while and nothing will meanwhile.
     Figures { at: Micros, node: u32, still: bool, values: BTreeMap<String, f64> },
     /// How many users of a presence channel the API of a node tells, at such a moment.

@@ -169,8 +169,13 @@ fn summarize(verdict: &Verdict) -> Outcome<()> {
     let load = &verdict.load;
     writeln!(
         out,
-        "    {} sockets, triggers {:?}, {} deliveries, {} members told; proofs {:?}",
-        load.sockets, load.triggers, load.deliveries, load.members_told, verdict.proofs
+        "    {} sockets, triggers {:?}, {} deliveries, {} members told, the lab stood still for {:.1} s; proofs {:?}",
+        load.sockets,
+        load.triggers,
+        load.deliveries,
+        load.members_told,
+        load.stalled,
+        verdict.proofs
     )?;
     for bar in &verdict.bars {
         let measured = bar.measured.map_or("never".to_owned(), |measured| format!("{measured:.2}"));

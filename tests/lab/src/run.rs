@@ -76,6 +76,7 @@ async fn act(run: &Run, plan: &Plan, program: &Path, folder: &Path, log: Recorde
         watchers.spawn(watch::liveliness(log.clone(), node.number, node.address));
         watchers.spawn(watch::figures(log.clone(), node.number, node.admin));
     }
+    watchers.spawn(watch::own_pulse(log.clone()));
     let follower = Positions::of(log.clone(), Arc::clone(&master), &names, &app.id);
     watchers.spawn(follower.follow());
 
@@ -118,8 +119,8 @@ async fn act(run: &Run, plan: &Plan, program: &Path, folder: &Path, log: Recorde
     recount(&log, &world, &app, &names).await?;
     let confidential = Confidential::new(&app.secret, load.stage.sockets());
     load.end().await;
-    sleep(Duration::from_secs(2)).await;
     for node in &world.nodes {
+        watch::until_empty(node.admin).await;
         watch::note_figures(&log, node.number, node.admin, true).await?;
         confidential.search(&log, node).await?;
     }

@@ -58,6 +58,8 @@ pub struct LoadSeen {
     pub turned: BTreeMap<u16, u64>,
     /// Positions that were read in Redis.
     pub positions: u64,
+    /// How long the lab itself stood still, in seconds.
+    pub stalled: f64,
 }
 
 /// Reads the log of a run and judges all its scenarios.
@@ -72,6 +74,8 @@ pub fn judge(folder: &Path) -> Outcome<Vec<Verdict>> {
     for scenario in &run.0 {
         faults::allow(*scenario, &history, &mut terms);
     }
+    // what it saw late it takes for late
+    terms.disturbed.extend(&history.stalls);
     let findings = check(&history, &terms);
     let seen = seen(&history);
     Ok(run
@@ -129,11 +133,9 @@ fn verdict(
     }
     let mut bars = faults::judge(scenario, history, &facts.names);
     let slowest = history.slow.iter().map(|(_, _, millis)| *millis).max().unwrap_or(0);
-    bars.push(Bar::new(
-        "longest answer of /up of a node that runs, s",
-        HANG,
-        Some(log::in_seconds(slowest * 1000)),
-    ));
+    let hang = Some(slowest.saturating_mul(1000));
+    bars.push(Bar::time("longest answer of /up of a node that runs", HANG, hang));
+    let bars: Vec<Bar> = bars.into_iter().map(|bar| bar.forgive(history.stalled())).collect();
     for bar in bars.iter().filter(|bar| !bar.passed) {
         let measured = bar.measured.map_or("never".to_owned(), |measured| format!("{measured:.3}"));
         complaints.push(format!("{}: {measured}, at most {}", bar.says, bar.limit));
@@ -188,6 +190,7 @@ fn seen(history: &History) -> LoadSeen {
         seen.deliveries += span.got.len() as u64;
         seen.members_told += span.members.len() as u64;
     }
+    seen.stalled = log::in_seconds(history.stalled());
     seen.positions = history.kept.values().map(|kept| kept.len() as u64).sum();
     seen
 }
@@ -354,8 +357,8 @@ mod tests {
         assert!(complaints.contains(&says), "{complaints:#?}");
     }
 
-    #[test]
-    fn a_node_that_is_ready_too_late_fails() {
+    /// The run, but for a node that is ready 4 s after Redis is back, of 3.
+    fn ready_late() -> Vec<Record> {
         let mut records = records();
         for record in &mut records {
             if let Record::Ready { at, is: true, .. } = record
@@ -365,8 +368,35 @@ mod tests {
             }
         }
         records.sort_by_key(at);
+        records
+    }
+
+    #[test]
+    fn a_node_that_is_ready_too_late_fails() {
         let says = "every node is ready after Redis is back, s: 4.000, at most 3";
-        assert_eq!(complaint(records), says);
+        assert_eq!(complaint(ready_late()), says);
+    }
+
+    #[test]
+    fn what_the_lab_stood_still_is_not_held_against_a_node_up_to_a_second() {
+        let stalled = |micros| {
+            let mut records = ready_late();
+            records.insert(5, Record::Stalled { at: seconds(40), micros });
+            complaints(records)
+        };
+        assert_eq!(stalled(seconds(1)), [""; 0]);
+        assert_eq!(stalled(seconds(1) / 2).len(), 1);
+        let mut later = ready_late();
+        later.insert(5, Record::Stalled { at: seconds(40), micros: seconds(9) });
+        for record in &mut later {
+            if let Record::Ready { at, is: true, .. } = record
+                && *at == seconds(29)
+            {
+                *at = seconds(30);
+            }
+        }
+        later.sort_by_key(at);
+        assert_eq!(complaints(later).len(), 1, "a second at most");
     }
 
     #[test]

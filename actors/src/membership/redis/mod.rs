@@ -99,7 +99,7 @@ impl Default for Options {
             patience: Duration::from_secs(4),
             response: Duration::from_secs(2),
             refine: Duration::from_millis(250),
-            reconnect: Duration::from_secs(2),
+            reconnect: Duration::from_secs(1),
             batch: 512,
             listed: 1_000_000,
             history: History::default(),

@@ -29,7 +29,7 @@ pub(super) fn accepted_is_delivered_once(history: &History, terms: &Terms) -> Fi
             if got.contains(number) {
                 continue;
             }
-            if let Some(why) = terms.excuse(*accepted) {
+            if let Some(why) = terms.excuse(event.sent, *accepted) {
                 *finding.excused.entry(why.to_owned()).or_default() += 1;
                 continue;
             }

@@ -10,7 +10,7 @@ use crate::log::Micros;
 const WRAPPED: f64 = 1e12;
 
 /// What a node must not have any more when all its clients have gone.
-const OF_NOBODY: [&str; 6] =
+pub(crate) const OF_NOBODY: [&str; 6] =
     ["channels", "channel_actors", "seats", "sessions", "watched_sockets", "outbox"];
 
 /// Gauges equal a recount at moments when nothing moves, and are never negative.

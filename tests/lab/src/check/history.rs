@@ -136,6 +136,8 @@ pub(crate) struct History {
     /// By node: when its readiness changed, and to what.
     pub(crate) ready: BTreeMap<u32, Vec<(Micros, bool)>>,
     pub(crate) slow: Vec<(Micros, u32, u64)>,
+    /// When the lab itself stood still: from, to.
+    pub(crate) stalls: Vec<(Micros, Micros)>,
     pub(crate) figures: Vec<Figures>,
     pub(crate) told: Vec<(Micros, u32, u32, u64)>,
     /// What nodes have written and tell: where, how many bytes, and what must not be there.
@@ -177,6 +179,11 @@ impl History {
             channels.entry(span.channel).or_default().push(span);
         }
         channels
+    }
+
+    /// Returns how long the lab itself stood still in all.
+    pub(crate) fn stalled(&self) -> Micros {
+        self.stalls.iter().map(|(from, to)| to - from).sum()
     }
 
     fn take(&mut self, record: Record, current: &mut HashMap<(u32, u32), usize>) {
@@ -247,6 +254,7 @@ impl History {
             }
             Record::Ready { at, node, is } => self.ready.entry(node).or_default().push((at, is)),
             Record::Slow { at, node, millis } => self.slow.push((at, node, millis)),
+            Record::Stalled { at, micros } => self.stalls.push((at.saturating_sub(micros), at)),
             Record::Figures { at, node, still, values } => {
                 self.figures.push(Figures { at, node, still, values });
             }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub(crate) use self::gauges::OF_NOBODY;
 use self::history::History;
 use crate::log::{Micros, seconds};
 
@@ -44,7 +45,7 @@ impl Default for Terms {
     }
 }
 
-/// A time at whose accepted events loss is legal, and why.
+/// A time in which loss is legal of events that were under way, and why.
 #[derive(Debug, Clone)]
 pub(crate) struct Excuse {
     pub(crate) from: Micros,
@@ -53,10 +54,10 @@ pub(crate) struct Excuse {
 }
 
 impl Terms {
-    fn excuse(&self, accepted: Micros) -> Option<&str> {
+    fn excuse(&self, sent: Micros, accepted: Micros) -> Option<&str> {
         let excuses = &mut self.excuses.iter();
         excuses
-            .find(|excuse| (excuse.from..=excuse.to).contains(&accepted))
+            .find(|excuse| sent <= excuse.to && accepted >= excuse.from)
             .map(|excuse| &*excuse.why)
     }
 

@@ -7,7 +7,7 @@ use crate::Outcome;
 pub(super) const CHURN: u32 = 500;
 /// How long they come and go, and how long they rest, in seconds.
 pub(super) const BURST: u64 = 4;
-const REST: u64 = 2;
+const REST: u64 = 3;
 
 /// L7.
 pub(super) async fn churn(scene: &mut Scene<'_>) -> Outcome<()> {

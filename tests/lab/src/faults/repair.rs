@@ -48,7 +48,7 @@ pub(super) async fn lose_the_last(scene: &mut Scene<'_>) -> Outcome<()> {
             let proxy = world.node(LATE)?.proxy.as_ref().ok_or("no proxy")?;
             proxy.drop_next_of(&format!(":{name}"));
         }
-        trigger(stage, &mut http, 0, channel, None, false).await;
+        trigger(stage, &mut http, 0, channel, None, true).await;
     }
     seconds(7).await;
     scene.proof(TAILS_DROPPED, dropped(scene).await? - before);

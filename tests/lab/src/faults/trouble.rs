@@ -13,6 +13,10 @@ pub(super) const MOMENTS: [&str; 4] = ["thrown out", "overflow", "scripts forgot
 /// The ways that last.
 pub(super) const TIMES: [&str; 3] = ["full", "user off", "wrong password"];
 
+/// From when on it surely is full, and how long.
+pub(super) const FULL: &str = "no room any more";
+pub(super) const ROOM: &str = "there will be room";
+
 /// F19.
 pub(super) async fn misbehave(scene: &mut Scene<'_>) -> Outcome<()> {
     let port = scene.world().await.master()?.port;
@@ -54,7 +58,9 @@ pub(super) async fn misbehave(scene: &mut Scene<'_>) -> Outcome<()> {
     let before = figure(port, "errorstats", "errorstat_OOM").await?;
     let _: String = ask(port, &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await?;
     let _: String = ask(port, &["CONFIG", "SET", "maxmemory", "1"]).await?;
+    scene.mark(FULL, None);
     seconds(WHILE).await;
+    scene.mark(ROOM, None);
     let after = figure(port, "errorstats", "errorstat_OOM").await?;
     let _: String = ask(port, &["CONFIG", "SET", "maxmemory", "0"]).await?;
     scene.proof("commands that were refused for want of memory", after - before);

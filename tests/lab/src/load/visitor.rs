@@ -126,6 +126,8 @@ impl<'v> Visit<'v> {
         let mut toggle = pin!(sleep(self.pause(rng)));
         loop {
             tokio::select! {
+                // what has come is read before anything else is said
+                biased;
                 text = socket.next() => match text {
                     Ok(text) => {
                         let at = self.stage.log.now();

@@ -121,7 +121,7 @@ impl Sentinel {
         let text = format!(
             "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds mymaster {down_after}\n\
-             sentinel failover-timeout mymaster 6000\nsentinel parallel-syncs mymaster 1\n"
+             sentinel failover-timeout mymaster 3000\nsentinel parallel-syncs mymaster 1\n"
         );
         std::fs::write(&file, text)?;
         let output = folder.join(format!("sentinel-{port}.log"));

@@ -10,7 +10,9 @@ use redis::Value;
 use tokio::time::{sleep, timeout};
 
 use super::redis::connect;
+use super::until;
 use crate::Outcome;
+use crate::check::OF_NOBODY;
 use crate::load::http::Http;
 use crate::log::{Record, Recorder};
 use crate::names::Names;
@@ -19,6 +21,9 @@ use crate::names::Names;
 const LOOK: Duration = Duration::from_millis(100);
 /// How often `/up` is.
 const UP: Duration = Duration::from_millis(250);
+/// How often the lab looks whether it runs itself, and what is too long from one look to the next.
+const BEAT: Duration = Duration::from_millis(20);
+const STALL: Duration = Duration::from_millis(250);
 /// How often figures are read, and positions.
 const READ: Duration = Duration::from_secs(1);
 /// Longest wait for an answer about them.
@@ -69,6 +74,19 @@ pub(crate) async fn liveliness(log: Recorder, node: u32, address: SocketAddr) {
     }
 }
 
+/// Writes down when the lab itself stood still.
+pub(crate) async fn own_pulse(log: Recorder) {
+    loop {
+        let due = Instant::now() + BEAT;
+        sleep(BEAT).await;
+        let late = due.elapsed();
+        if late > STALL {
+            let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+            log.note(Record::Stalled { at: log.now(), micros });
+        }
+    }
+}
+
 /// Writes a node's figures down, every second.
 pub(crate) async fn figures(log: Recorder, node: u32, admin: SocketAddr) {
     loop {
@@ -85,6 +103,22 @@ pub(crate) async fn note_figures(
     admin: SocketAddr,
     still: bool,
 ) -> Outcome<()> {
+    let values = read_figures(admin).await?;
+    log.note(Record::Figures { at: log.now(), node, still, values });
+    Ok(())
+}
+
+/// Waits until nothing is left at a node of all who were there; a node that keeps something is found by its figures.
+pub(crate) async fn until_empty(admin: SocketAddr) {
+    let is_empty = async || {
+        let values = read_figures(admin).await.unwrap_or_default();
+        let count = |name: &str| values.get(name).copied().unwrap_or(f64::MAX);
+        ["connections", "subscriptions"].iter().chain(&OF_NOBODY).all(|name| count(name) < 0.5)
+    };
+    until("everybody has gone", is_empty).await.ok();
+}
+
+async fn read_figures(admin: SocketAddr) -> Outcome<BTreeMap<String, f64>> {
     let answer = Http::to(admin).get("/metrics").await?;
     let mut values = BTreeMap::new();
     for line in answer.body.lines() {
@@ -94,8 +128,7 @@ pub(crate) async fn note_figures(
             *values.entry((*name).to_owned()).or_insert(0.0) += value;
         }
     }
-    log.note(Record::Figures { at: log.now(), node, still, values });
-    Ok(())
+    Ok(values)
 }
 
 /// Reads what Redis keeps of each channel, and writes down what is new.

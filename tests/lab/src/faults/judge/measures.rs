@@ -88,9 +88,9 @@ impl Case<'_> {
         self.history.connections.get(&conn).map_or(u32::MAX, |connection| connection.node)
     }
 
-    /// Counts the nodes that do not count a new order of any channel soon after a moment.
-    pub(super) fn without_new_order(&self, from: Micros) -> usize {
-        let soon = from.saturating_add(seconds(10));
+    /// Counts the nodes that do not count a new order of any channel within some seconds of a moment.
+    pub(super) fn without_new_order(&self, from: Micros, within: u64) -> usize {
+        let soon = from.saturating_add(seconds(within));
         let nodes = self.history.ready.keys();
         nodes.filter(|node| self.risen_at(**node, "epochs", from, soon) < 1.0).count()
     }
