@@ -9,7 +9,7 @@ use micronotifier_actors::protocol::AppId;
 use redis::Commands as _;
 
 use super::node::{Node, Topic, key, options, present};
-use super::rows::{living, rows};
+use super::rows::{living, rows, users};
 use super::server::{Server, until};
 
 #[test]
@@ -113,6 +113,62 @@ fn nobody_who_lives_is_declared_dead_after_an_outage() {
     for node in [&here, &there] {
         assert_eq!(node.membership.counters().incarnations.get(), 0);
     }
+}
+
+/// Redis takes nothing that needs room, for longer than a lease; it is enough to stay, and to go.
+#[test]
+fn nobody_goes_because_redis_is_full_but_who_has_crashed() {
+    let (_system, server) = (System::new(), Server::start());
+    let (here, there, crashed) = (Node::start(&server), Node::start(&server), Node::start(&server));
+    let room = key("presence-room");
+    for (node, user) in [(&here, "1"), (&there, "2"), (&crashed, "3")] {
+        node.join(&room, user);
+    }
+    let mut redis = server.connection();
+    let full = refuse(&mut redis, "maxmemory", "1");
+    drop(crashed);
+    until("the crashed node is cleared", || users(&mut redis, &room) == ["1", "2"]);
+    until("the leases would have ended twice", || full.elapsed() > options().lease * 2);
+    assert_eq!(users(&mut redis, &room), ["1", "2"]);
+    for node in [&here, &there] {
+        assert_eq!(node.membership.counters().incarnations.get(), 0);
+    }
+}
+
+/// No lease can be renewed while Redis takes no writes at all, and who looks for the dead looks in vain too.
+#[test]
+fn nobody_is_declared_dead_when_redis_takes_writes_again() {
+    let (_system, server) = (System::new(), Server::start());
+    // who looks for the dead is always there before those whose leases have ended
+    let slow = Options { reconnect: Duration::from_millis(500), ..options() };
+    let start = || Node::start_with(&server, slow.clone(), None);
+    let (here, there) = (start(), start());
+    let room = key("presence-room");
+    here.join(&room, "1");
+    there.join(&room, "2");
+    let mut redis = server.connection();
+    for round in 1..=3 {
+        let refused = refuse(&mut redis, "min-replicas-to-write", "1");
+        until("the leases have ended", || refused.elapsed() > slow.lease * 3 / 2);
+        refuse(&mut redis, "min-replicas-to-write", "0");
+        let renewed = |node: &Node| node.membership.counters().lease_age() < slow.renew * 2;
+        until("both have renewed their leases", || renewed(&here) && renewed(&there));
+        for node in [&here, &there] {
+            let counters = node.membership.counters();
+            assert_eq!(
+                (counters.incarnations.get(), counters.declared_dead.get()),
+                (0, 0),
+                "{round}"
+            );
+        }
+    }
+    assert_eq!(rows(&mut redis, &room).users.len(), 2);
+}
+
+/// Has Redis refuse, or take again, what a setting says; returns when.
+fn refuse(redis: &mut redis::Connection, setting: &str, value: &str) -> Instant {
+    redis::cmd("CONFIG").arg("SET").arg(setting).arg(value).exec(redis).unwrap();
+    Instant::now()
 }
 
 #[test]

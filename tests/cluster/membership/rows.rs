@@ -46,6 +46,13 @@ pub(crate) fn rows(redis: &mut Connection, key: &ChannelKey) -> Rows {
     Rows { users, subscriptions }
 }
 
+/// Returns the users of a channel by their names, also where Redis has no room for a transaction.
+pub(crate) fn users(redis: &mut Connection, key: &ChannelKey) -> Vec<String> {
+    let mut users: Vec<String> = redis.hkeys(name('u', key)).unwrap();
+    users.sort_unstable();
+    users
+}
+
 /// Returns the incarnations that live.
 pub(crate) fn living(redis: &mut Connection) -> BTreeSet<String> {
     redis.hkeys::<_, Vec<String>>("mn:{0}:nodes").unwrap().into_iter().collect()

@@ -45,7 +45,8 @@ pub(super) struct Looks {
 
 impl Looks {
     fn note(&mut self, at: u64, longest_pause: u64) {
-        if at.saturating_sub(self.last) > longest_pause {
+        // a clock that was put back begins anew
+        if at < self.last || at - self.last > longest_pause {
             self.first = at;
         }
         self.last = at;

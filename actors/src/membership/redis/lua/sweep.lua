@@ -1,11 +1,13 @@
 -- Declares every node dead whose lease has ended, and claims one of the dead for a while. A reaper that
 -- dies loses its claim with time; two that work on one node do no harm. Where Redis was away, or stood
 -- still, the leases of the living have ended too: a reaper declares nobody dead before it has looked
--- again and again for a while, in which they renew them.
+-- again and again for a while, in which they renew them. A look counts only where Redis takes a write of the sort
+-- that a renewal begins with: where it takes none, the leases of the living end as well.
 -- KEYS: nodes, the dead
 -- ARGV: 1 milliseconds of a claim, 2 when this reaper first looked, 3 when it last looked,
 --       4 the most milliseconds since then, 5 the least since it first looked
 -- Returns the time in milliseconds, how many were declared dead now, and the claimed node if there is one
+redis.call('HDEL', KEYS[1], '')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local declared = 0
