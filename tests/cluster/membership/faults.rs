@@ -200,6 +200,29 @@ fn keys_that_hold_something_else_cost_their_own_channel_and_no_other() {
 }
 
 #[test]
+fn keys_that_hold_something_else_keep_nothing_of_a_dead_node_but_their_own_channel() {
+    let (_system, server) = (System::new(), Server::start());
+    let mut redis = server.connection();
+    let (crashed, other) = (Node::start(&server), Node::start(&server));
+    let rooms: Vec<_> = (0..9).map(|room| key(&format!("presence-{room}"))).collect();
+    for room in &rooms {
+        crashed.join(room, "1");
+    }
+    let bad = "mn:{0}:w:3:app:presence-4";
+    let _: () = redis.del(bad).unwrap();
+    let _: () = redis.set(bad, "x").unwrap();
+    crashed.handle.count(key("news"), 1);
+    crashed.wait_for(&MembershipEvent::Occupied { key: key("news") });
+    drop(crashed);
+    until("all else is cleared", || {
+        redis.hkeys::<_, Vec<String>>("mn:{0}:l:app").unwrap() == ["presence-4"]
+    });
+    let _: () = redis.del(bad).unwrap();
+    until("the node is forgotten", || !redis.exists::<_, bool>("mn:{0}:dead").unwrap());
+    assert!(other.membership.counters().failures.get() > 0);
+}
+
+#[test]
 fn a_question_about_a_channel_that_nobody_is_in_leaves_no_trace() {
     let (system, server) = (System::new(), Server::start());
     let mut redis = server.connection();

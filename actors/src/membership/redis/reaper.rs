@@ -5,6 +5,7 @@
 //! by channel. Each step may be repeated and may stop half-way: the next sweep, of this reaper or another,
 //! goes on from what is left. It has no messages; at most one sweep is under way.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use actix::fut::wrap_future;
@@ -14,7 +15,7 @@ use redis::{Cmd, RedisResult, Value};
 use super::Task;
 use super::answers::{self, Answer, Swept, Turn};
 use super::calls::{Writer, milliseconds};
-use super::client::{Client, ConnectError};
+use super::client::{Client, ConnectError, is_elsewhere};
 use super::keeper::news;
 use super::row::Said;
 use crate::lifeline::{contain, contain_task};
@@ -121,14 +122,16 @@ async fn sweep(
             return Ok(client);
         };
         log::warn!(incarnation:% = dead; "membership: a dead node is cleared");
-        reap(task, &client, &dead).await?;
-        task.counters.reaped.add(1);
+        // what stays is tried again when the claim has ended
+        if reap(task, &client, &dead).await? {
+            task.counters.reaped.add(1);
+        }
     }
 }
 
-/// Leaves every channel on behalf of a dead incarnation, then forgets it.
-async fn reap(task: &Task, client: &Client, dead: &str) -> RedisResult<()> {
-    let mut cursor = 0;
+/// Leaves every channel on behalf of a dead incarnation, then forgets it; `false` if something of it stays.
+async fn reap(task: &Task, client: &Client, dead: &str) -> RedisResult<bool> {
+    let (mut cursor, mut stays) = (0, false);
     loop {
         let page = task.calls.index_page(dead, cursor, PAGE);
         let (next, lines): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
@@ -140,22 +143,24 @@ async fn reap(task: &Task, client: &Client, dead: &str) -> RedisResult<()> {
             }
         }
         for channels in channels.chunks(PAGE) {
-            leave(task, client, dead, channels).await?;
+            stays |= !leave(task, client, dead, channels).await?;
         }
         cursor = next;
-        if cursor == 0 && client.ask::<bool>(task.calls.forget(dead)).await? {
-            return Ok(());
+        if cursor == 0 && (stays || client.ask(task.calls.forget(dead)).await?) {
+            return Ok(!stays);
         }
     }
 }
 
-/// Lets all users of a dead incarnation leave these channels, then its subscriptions in them.
+/// Lets all users of a dead incarnation leave these channels, then its subscriptions in them. What Redis refuses
+/// costs its own channel, which stays in the index; `false` if there was one.
 async fn leave(
     task: &Task,
     client: &Client,
     dead: &str,
     channels: &[ChannelKey],
-) -> RedisResult<()> {
+) -> RedisResult<bool> {
+    let mut kept = HashSet::new();
     let have_members = |key: &&ChannelKey| key.channel.kind().capabilities().members;
     let mut unread: Vec<_> = channels.iter().filter(have_members).map(|key| (key, 0)).collect();
     while !unread.is_empty() {
@@ -163,7 +168,10 @@ async fn leave(
         let pages: Vec<Cmd> = unread.iter().map(page).collect();
         let (mut users, mut rest) = (Vec::new(), Vec::new());
         for ((key, _), page) in unread.into_iter().zip(client.send(&pages).await?) {
-            let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = redis::from_redis_value(page?)?;
+            let Some((next, rows)) = granted(task, page.and_then(row_page))? else {
+                kept.insert(key);
+                continue;
+            };
             users.extend(rows.iter().filter_map(|(row, _)| Some((key, user_of(row, dead)?))));
             rest.extend((next != 0).then_some((key, next)));
         }
@@ -171,20 +179,47 @@ async fn leave(
             let leaving: Vec<Cmd> =
                 users.iter().map(|(key, user)| leaving(task, dead, key, user)).collect();
             for ((key, _), answer) in users.iter().zip(client.send(&leaving).await?) {
-                let set = on_behalf(answers::member_set(answer?)?)?;
+                let Some(set) = granted(task, answer.and_then(answers::member_set))? else {
+                    kept.insert(key);
+                    continue;
+                };
+                let set = on_behalf(set)?;
                 task.counters.users_expired.add(u64::from(set.user == Turn::Went));
                 tell(task, key, set.occupancy, set.roster.counts);
             }
         }
         unread = rest;
     }
-    let count = |key| task.calls.count(Writer::Reaper(dead), key, 0, &*task.announcer);
-    let counts: Vec<Cmd> = channels.iter().map(count).collect();
-    for (key, answer) in channels.iter().zip(client.send(&counts).await?) {
-        let set = on_behalf(answers::count_set(answer?)?)?;
+    let left: Vec<_> = channels.iter().filter(|key| !kept.contains(key)).collect();
+    let count = |key: &&_| task.calls.count(Writer::Reaper(dead), key, 0, &*task.announcer);
+    let counts: Vec<Cmd> = left.iter().map(count).collect();
+    for (key, answer) in left.into_iter().zip(client.send(&counts).await?) {
+        let Some(set) = granted(task, answer.and_then(answers::count_set))? else {
+            kept.insert(key);
+            continue;
+        };
+        let set = on_behalf(set)?;
         tell(task, key, set.occupancy, set.counts);
     }
-    Ok(())
+    Ok(kept.is_empty())
+}
+
+/// Returns what Redis has answered; `None` if it refused this one command, and the error if it takes no others either.
+fn granted<T>(task: &Task, answer: RedisResult<T>) -> RedisResult<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if is_elsewhere(&error) => Err(error),
+        Err(error) => {
+            task.counters.failures.add(1);
+            log::warn!(error:% = error; "membership: something of a dead node cannot be cleared");
+            Ok(None)
+        }
+    }
+}
+
+/// Reads a page of `HSCAN`.
+fn row_page(page: Value) -> RedisResult<(u64, Vec<(Vec<u8>, Value)>)> {
+    Ok(redis::from_redis_value(page)?)
 }
 
 /// Tells the node what is left of a channel. A panic there costs what is told.
