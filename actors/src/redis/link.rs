@@ -287,7 +287,7 @@ fn is_overload(error: &RedisError) -> bool {
 
 /// Returns what is wrong, but for the arguments that a server repeats when it does not know a command: the
 /// greeting has the password among them.
-fn without_arguments(error: &RedisError) -> String {
+pub(crate) fn without_arguments(error: &RedisError) -> String {
     let text = error.to_string();
     text.split_once(", with args").map_or(text.as_str(), |(text, _)| text).to_owned()
 }

@@ -9,7 +9,7 @@ mod script;
 
 pub(crate) use keys::{Keys, entry, read_entry};
 pub use link::LinkError;
-pub(crate) use link::{Link, config as connection_config, is_master};
+pub(crate) use link::{Link, config as connection_config, is_master, without_arguments};
 pub use options::{Address, RedisOptions, Topology};
 pub(crate) use partition::ByPartition;
 pub use partition::Partition;

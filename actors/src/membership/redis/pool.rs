@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::client::ConnectError;
-use crate::redis::{Partition, connection_config, is_master};
+use crate::redis::{Partition, connection_config, is_master, without_arguments};
 
 /// The most connections. Each is opened when it is needed first.
 const SIZE: usize = 4;
@@ -61,7 +61,10 @@ impl Pool {
             Err(PoolError::Timeout(TimeoutType::Wait)) => Err(LendError::Busy),
             Err(error) => {
                 self.forget().await;
-                Err(LendError::Away(error.into()))
+                Err(LendError::Away(match error {
+                    PoolError::Backend(error) => without_arguments(&error).into(),
+                    error => error.into(),
+                }))
             }
         }
     }

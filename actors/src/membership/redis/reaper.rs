@@ -134,7 +134,7 @@ async fn reap(task: &Task, client: &Client, dead: &str) -> RedisResult<bool> {
     let (mut cursor, mut stays) = (0, false);
     loop {
         let page = task.calls.index_page(dead, cursor, PAGE);
-        let (next, lines): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
+        let (next, lines): Page = client.ask(page).await?;
         let mut channels = Vec::with_capacity(lines.len());
         for (line, _) in lines {
             match std::str::from_utf8(&line).ok().and_then(read_entry) {
@@ -168,7 +168,7 @@ async fn leave(
         let pages: Vec<Cmd> = unread.iter().map(page).collect();
         let (mut users, mut rest) = (Vec::new(), Vec::new());
         for ((key, _), page) in unread.into_iter().zip(client.send(&pages).await?) {
-            let Some((next, rows)) = granted(task, page.and_then(row_page))? else {
+            let Some((next, rows)) = granted(task, page.and_then(page_of))? else {
                 kept.insert(key);
                 continue;
             };
@@ -217,9 +217,11 @@ fn granted<T>(task: &Task, answer: RedisResult<T>) -> RedisResult<Option<T>> {
     }
 }
 
-/// Reads a page of `HSCAN`.
-fn row_page(page: Value) -> RedisResult<(u64, Vec<(Vec<u8>, Value)>)> {
-    Ok(redis::from_redis_value(page)?)
+/// An answer to `HSCAN`: where it goes on, names and values.
+type Page = (u64, Vec<(Vec<u8>, Value)>);
+
+fn page_of(answer: Value) -> RedisResult<Page> {
+    Ok(redis::from_redis_value(answer)?)
 }
 
 /// Tells the node what is left of a channel. A panic there costs what is told.
