@@ -64,12 +64,12 @@ const POSTS = {
     const channel = form.get('channel_name') ?? '';
     if (!/^(private|private-encrypted|presence)-chat-/.test(channel)) throw new Refusal(403, 'not your channel');
     const member = { user_id: user.id, user_info: { name: user.name } };
-    return { body: backend.authorizeChannel(form.get('socket_id'), channel, channel.startsWith('presence-') ? member : undefined) };
+    return { body: signed(() => backend.authorizeChannel(form.get('socket_id'), channel, channel.startsWith('presence-') ? member : undefined)) };
   },
 
   // pusher-js asks here when it signs in.
   '/pusher/user-auth': (user, form) =>
-    ({ body: backend.authenticateUser(form.get('socket_id'), { id: user.id, user_info: { name: user.name } }) }),
+    ({ body: signed(() => backend.authenticateUser(form.get('socket_id'), { id: user.id, user_info: { name: user.name } })) }),
 
   '/messages': async (user, form) => {
     await backend.trigger(MESSAGES, 'message', { from: user.name, text: required(form, 'text') });
@@ -94,6 +94,15 @@ function required(form, field) {
   return value;
 }
 
+/** Calls what signs: it throws where the socket id or the channel is none. */
+function signed(sign) {
+  try {
+    return sign();
+  } catch (error) {
+    throw new Refusal(400, error.message);
+  }
+}
+
 async function formOf(request) {
   let text = '';
   for await (const part of request) {
@@ -109,14 +118,15 @@ function userOf(request) {
 }
 
 async function answer(request, response) {
-  const { pathname } = new URL(request.url, 'http://backend');
+  const [pathname] = request.url.split('?');
   if (request.method === 'GET' && pathname === '/settings') {
     return send(response, 200, { key: APP_KEY, host: env.NODE_HOST ?? null, port: NODE_PORT, members: MEMBERS, messages: MESSAGES, topic: TOPIC });
   }
   if (request.method === 'GET' && Object.hasOwn(FILES, pathname)) {
     const [path, type] = FILES[pathname];
+    const file = await readFile(fileURLToPath(new URL(path, import.meta.url)));
     response.writeHead(200, { 'Content-Type': `${type}; charset=utf-8`, 'Content-Security-Policy': "default-src 'self'; img-src data:; connect-src 'self' ws: wss:" });
-    return response.end(await readFile(fileURLToPath(new URL(path, import.meta.url))));
+    return response.end(file);
   }
   if (request.method !== 'POST' || !Object.hasOwn(POSTS, pathname)) throw new Refusal(404, 'no such page');
   const user = userOf(request);

@@ -1,4 +1,4 @@
-//! Overload is answered before the upgrade, with 503 (protocol section 1.3, 4100 and docs/security.md S37).
+//! Overload is answered before the upgrade, with 503 (protocol section 1.3, 4100, and section 13, S37).
 
 use std::net::IpAddr;
 

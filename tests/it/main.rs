@@ -1,6 +1,6 @@
 //! The node as clients and backends see it: whole servers, real sockets, exact frames.
 //!
-//! Numbers in test names are those of the conformance checks in protocol section 12 and of the attacks in docs/security.md.
+//! Numbers in test names are those of the conformance checks in protocol section 12 and of the attacks in section 13.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
