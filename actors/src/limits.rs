@@ -62,7 +62,7 @@ pub struct NodeLimits {
     pub max_connections: Option<u64>,
     /// Connections from one address at once. Over it: HTTP 503.
     pub max_connections_per_address: Option<u64>,
-    /// Upgrades in a second, over all workers. Over it: HTTP 503.
+    /// Upgrades in a second, over all workers; four seconds' worth at once. Over it: HTTP 503.
     pub handshakes_per_second: Option<u32>,
     /// Largest message of a client, in bytes, all its fragments together. Over it: close 1009.
     pub frame_bytes: usize,

@@ -148,7 +148,11 @@ impl Drop for Admitted {
     }
 }
 
-/// A token bucket: as many at once as in a second, then as fast as it fills.
+/// How many seconds' handshakes may come at once: when a node is gone, all its clients come to the others a second
+/// later, and those who are refused stay away for 15 s.
+const AT_ONCE: f64 = 4.0;
+
+/// A token bucket: as many at once as in [`AT_ONCE`], then as fast as it fills.
 struct Bucket {
     rate: u32,
     tokens: f64,
@@ -157,13 +161,13 @@ struct Bucket {
 
 impl Bucket {
     fn full(rate: u32) -> Self {
-        Self { rate, tokens: f64::from(rate), filled: Moment::default() }
+        Self { rate, tokens: f64::from(rate) * AT_ONCE, filled: Moment::default() }
     }
 
     fn take(&mut self, now: Moment) -> bool {
         let rate = f64::from(self.rate);
         let gained = now.since(self.filled).as_secs_f64() * rate;
-        self.tokens = (self.tokens + gained).min(rate);
+        self.tokens = (self.tokens + gained).min(rate * AT_ONCE);
         self.filled = now;
         let has = self.tokens >= 1.0;
         if has {
@@ -231,9 +235,13 @@ mod tests {
     fn the_bucket_fills_with_time() {
         let at = |millis| Moment::since_start(Duration::from_millis(millis));
         let mut bucket = Bucket::full(2);
-        assert!(bucket.take(at(0)) && bucket.take(at(0)));
+        for _ in 0..8 {
+            assert!(bucket.take(at(0)));
+        }
         assert!(!bucket.take(at(400)));
         assert!(bucket.take(at(500)));
         assert!(!bucket.take(at(600)));
+        let later = (0..100).filter(|_| bucket.take(at(60_000)));
+        assert_eq!(later.count(), 8, "no more than four seconds' worth is saved up");
     }
 }
