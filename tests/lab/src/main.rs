@@ -179,7 +179,8 @@ fn summarize(verdict: &Verdict) -> Outcome<()> {
     )?;
     for bar in &verdict.bars {
         let measured = bar.measured.map_or("never".to_owned(), |measured| format!("{measured:.2}"));
-        writeln!(out, "    {measured:>8} of {:<5} {}", bar.limit, bar.says)?;
+        let limit = format!("{:.2}", bar.limit);
+        writeln!(out, "    {measured:>8} of {limit:<6} {}", bar.says)?;
     }
     Ok(())
 }
