@@ -150,6 +150,46 @@ fn check_says_ok_or_everything_that_is_wrong() {
     assert_eq!(run(&["nonsense"]).0, 2);
 }
 
+/// Starts a node without a file, and returns what it logs until it says how to try it, or that it serves.
+fn welcome(variables: &[(&str, &str)], last: &str) -> (u16, Vec<String>) {
+    let (listener, _) = listener();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let mut child = program(&[])
+        .env("MICRONOTIFIER__PORT", port.to_string())
+        .env("MICRONOTIFIER__ADMIN_PORT", "0")
+        .envs(variables.iter().copied())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        lines.push(line.unwrap());
+        if lines.last().unwrap().contains(last) {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (port, lines)
+}
+
+#[test]
+fn a_node_without_a_file_says_what_is_true_of_it() {
+    let (port, lines) = welcome(&[], " trigger ");
+    let program = env!("CARGO_BIN_EXE_micronotifier");
+    let command = format!("{program} listen --url http://127.0.0.1:{port} my-channel");
+    for expected in ["development configuration, this machine only", command.as_str()] {
+        assert!(lines.iter().any(|line| line.ends_with(expected)), "{expected}: {lines:#?}");
+    }
+    let apps = r#"[{"name":"a","key":"k","secret":"0123456789abcdef"}]"#;
+    let open = [("MICRONOTIFIER__HOST", "0.0.0.0"), ("MICRONOTIFIER__APPLICATIONS", apps)];
+    let (port, lines) = welcome(&open, "serving on");
+    let told = |words: &str| lines.iter().any(|line| line.contains(words));
+    assert!(told("no -c FILE given: the built-in defaults and the environment"), "{lines:#?}");
+    assert!(told(&format!("0.0.0.0:{port}")) && !told("this machine only"), "{lines:#?}");
+}
+
 #[test]
 fn serve_refuses_by_name_what_is_not_built() {
     let text = json!({"applications": [], "drain-seconds": 20}).to_string();
