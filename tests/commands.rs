@@ -147,7 +147,25 @@ fn check_says_ok_or_everything_that_is_wrong() {
     assert_eq!(run(&["serve", "-c", wrong.path()]).0, 64);
     assert_eq!(run(&["-c", wrong.path()]).0, 64);
     assert_eq!(run(&["--version"]).1, format!("micronotifier {}\n", env!("CARGO_PKG_VERSION")));
-    assert_eq!(run(&["nonsense"]).0, 2);
+}
+
+#[test]
+fn a_slip_of_the_command_line_is_told_what_is_meant() {
+    let (code, _, notes) = run(&["serv"]);
+    assert!(code == 2 && notes.contains("'serve'"), "{notes}");
+    let sample = config("sample-secure.json");
+    for (arguments, meant) in [
+        (vec!["a.json"], "micronotifier -c a.json\n"),
+        (vec!["check", "a.json"], "micronotifier check -c a.json\n"),
+        (vec!["serve", sample.as_str()], "sample-secure.json\n"),
+    ] {
+        let (code, out, notes) = run(&arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{notes}");
+        let told = notes.rsplit_once("a configuration is given with -c: ");
+        assert!(told.is_some_and(|(_, line)| line.ends_with(meant)), "{notes}");
+    }
+    let (code, _, notes) = run(&["nonsense"]);
+    assert!(code == 2 && !notes.contains("-c: "), "{notes}");
 }
 
 /// Starts a node without a file, and returns what it logs until it says how to try it, or that it serves.
