@@ -303,6 +303,27 @@ fn nobody_there_is_said_with_what_to_do() {
 }
 
 #[test]
+fn what_a_node_refuses_is_said_with_what_to_do() {
+    let node = node::Node::start(|_| {});
+    let app = ["--app", "1", "--app-key", "1234567890", "--secret", "not-this-one"];
+    let trigger = [&["trigger", "--url", &node.url][..], &app, &["c", "e", "d"]].concat();
+    let (code, _, notes) = run(&trigger);
+    assert!(code == 1 && notes.starts_with("the secret is not the one"), "{notes}");
+    assert!(!notes.contains("your_secret_key"), "{notes}");
+    let (code, _, notes) = run(&["tap", "--url", &node.url]);
+    assert!(code == 1 && notes.starts_with("that is not an operator's port"), "{notes}");
+    let secure = node.url.replace("http://", "https://");
+    let meant = format!("speaks no TLS: try {}\n", node.url);
+    for command in ["trigger", "listen"] {
+        let rest: &[&str] = if command == "trigger" { &["c", "e", "d"] } else { &["c"] };
+        let (code, _, notes) = run(&[&[command, "--url", &secure], rest].concat());
+        assert!(code == 1 && notes.ends_with(&meant), "{notes}");
+    }
+    let (code, _, notes) = run(&["tap", "--url", &secure]);
+    assert!(code == 1 && notes.contains("speaks no TLS"), "{notes}");
+}
+
+#[test]
 fn listen_comes_back_when_it_may_and_ends_when_it_must() {
     let (listener, address) = listener();
     let server = thread::spawn(move || {

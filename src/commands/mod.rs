@@ -8,6 +8,7 @@ pub(crate) mod serve;
 pub(crate) mod tap;
 pub(crate) mod trigger;
 
+mod answer;
 mod follow;
 mod socket;
 mod target;
