@@ -121,14 +121,11 @@ fn credential(keys: &mut Section<'_>, around: Surroundings) -> Credential {
 fn check_secret(keys: &Section<'_>, secret: &str, around: Surroundings) {
     match secret {
         "" => keys.mistake("secret", "is missing or empty"),
-        _ if PUBLISHED.contains(&secret) => {
-            if !around.local {
-                keys.mistake(
-                    "secret",
-                    "is published in a sample, so everybody knows it; choose another, or listen on localhost only",
-                );
-            }
-        }
+        _ if PUBLISHED.contains(&secret) && around.local => {}
+        _ if PUBLISHED.contains(&secret) => keys.mistake(
+            "secret",
+            "is published in a sample, so everybody knows it; choose another, or listen on localhost only",
+        ),
         _ if secret.chars().count() < SHORT_SECRET => keys.report().warning(
             &keys.at("secret"),
             &format!("is shorter than {SHORT_SECRET} characters and can be guessed"),

@@ -32,7 +32,7 @@ pub(super) fn node_defaults(compatibility: Compatibility) -> NodeLimits {
 }
 
 /// Reads `limits` of the node; the timeouts of sessions stand beside it and come with the defaults.
-pub(super) fn node(mut keys: Section<'_>, defaults: NodeLimits) -> NodeLimits {
+pub(super) fn node(mut keys: Section<'_>, defaults: &NodeLimits) -> NodeLimits {
     let limits = NodeLimits {
         max_connections: keys.limit("max-connections", &COUNT, defaults.max_connections),
         max_connections_per_address: keys.limit(
@@ -81,7 +81,7 @@ pub(super) fn node(mut keys: Section<'_>, defaults: NodeLimits) -> NodeLimits {
         frame_wait: keys.seconds("frame-seconds", &HOUR, defaults.frame_wait),
         close_wait: keys.seconds("close-seconds", &(1..=60), defaults.close_wait),
         offline_delay: keys.seconds("offline-seconds", &(0..=3600), defaults.offline_delay),
-        ..defaults
+        ..defaults.clone()
     };
     keys.finish();
     limits

@@ -54,7 +54,7 @@ pub(super) fn read(mut keys: Section<'_>) -> ServerConfig {
     let workers = workers(&mut keys);
     let mailbox_metrics = keys.flag("mailbox-metrics", true);
     let timeouts = timeouts(&mut keys, compatibility);
-    let limits = limits::node(keys.section("limits"), timeouts);
+    let limits = limits::node(keys.section("limits"), &timeouts);
     let socket = socket(keys.section("socket"));
     let http = http(keys.section("http"), relations::body_bytes_for(&apps));
     let log = log(keys.section("log"));

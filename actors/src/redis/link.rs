@@ -323,6 +323,8 @@ fn is_untrusted(error: &RedisError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
     use std::net::{Ipv4Addr, TcpListener};
 
     use super::*;
