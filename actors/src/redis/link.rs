@@ -283,17 +283,13 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
         ),
         _ => false,
     };
-    let cause = match error.kind() {
-        ErrorKind::AuthenticationFailed => {
-            format!(
-                "it refuses the user or the password ({}): check redis.username and redis.password",
-                without_arguments(error)
-            )
-        }
-        _ if error.code() == Some("NOAUTH") => {
-            "it asks for a password: set redis.password-file".to_owned()
-        }
-        ErrorKind::Parse => "what answers there is not Redis".to_owned(),
+    let cause = match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => format!(
+            "it refuses the user or the password ({}): check redis.username and redis.password",
+            without_arguments(error)
+        ),
+        (_, Some("NOAUTH")) => "it asks for a password: set redis.password-file".to_owned(),
+        (ErrorKind::Parse, _) => "what answers there is not Redis".to_owned(),
         _ => without_arguments(error),
     };
     if passing { LinkError::Away { place, cause } } else { LinkError::Refused { place, cause } }
