@@ -20,7 +20,7 @@ pub use doctor::Doctor;
 /// What an operator needs beside the list of commands.
 const AFTER_HELP: &str = "\
 Without a command it serves: on http://127.0.0.1:8111, with the operator's page on http://127.0.0.1:9111.
-Every key of the configuration may come from the environment: MICRONOTIFIER__PORT=8150,
+Every key but those inside lists may come from the environment: MICRONOTIFIER__PORT=8150,
 MICRONOTIFIER__LOG__LEVEL=debug. All keys: docs/configuration.md.
 
 Exit codes: 0 done; 1 failed; 2 not understood; 64 the configuration is wrong.";
