@@ -5,9 +5,10 @@ mod doctor;
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
@@ -16,9 +17,17 @@ use crate::config::ServerConfig;
 pub use bench::Bench;
 pub use doctor::Doctor;
 
+/// What an operator needs beside the list of commands.
+const AFTER_HELP: &str = "\
+Without a command it serves: on http://127.0.0.1:8111, with the operator's page on http://127.0.0.1:9111.
+Every key but those inside lists may come from the environment: MICRONOTIFIER__PORT=8150,
+MICRONOTIFIER__LOG__LEVEL=debug. All keys: docs/configuration.md.
+
+Exit codes: 0 done; 1 failed; 2 not understood; 64 the configuration is wrong.";
+
 /// A Pusher-compatible realtime node.
 #[derive(Debug, Parser)]
-#[command(name = "micronotifier", version, about)]
+#[command(name = "micronotifier", version, about, after_help = AFTER_HELP)]
 struct CommandLine {
     /// Configuration file in JSON; without it, the built-in development configuration on localhost.
     #[arg(short, long = "config", value_name = "FILE", global = true)]
@@ -178,11 +187,15 @@ pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     serve: impl FnOnce(ServerConfig) -> io::Result<()>,
 ) -> ExitCode {
-    let line = match CommandLine::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let line = match CommandLine::try_parse_from(&arguments) {
         Ok(line) => line,
         Err(error) => {
             // Help and version go to standard output; there is nobody to tell if that is closed.
             error.print().unwrap_or_default();
+            if let Some(line) = with_option(error.kind(), &arguments) {
+                commands::complain(format_args!("\na configuration is given with -c: {line}"));
+            }
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
@@ -198,11 +211,24 @@ pub fn run(
     }
 }
 
+/// Returns the line that was meant where a configuration stands in the place of a command, or after one.
+fn with_option(kind: ErrorKind, arguments: &[OsString]) -> Option<String> {
+    if !matches!(kind, ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument) {
+        return None;
+    }
+    let (command, file) = match arguments {
+        [_, file] => (String::new(), file),
+        [_, command, file] => (format!("{} ", command.display()), file),
+        _ => return None,
+    };
+    let path = Path::new(file);
+    let is_meant = path.extension().is_some_and(|end| end == "json") || path.is_file();
+    is_meant.then(|| format!("micronotifier {command}-c {}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
-
-    use std::path::Path;
 
     use clap::CommandFactory as _;
 

@@ -29,7 +29,8 @@ pub struct ServerConfig {
     pub redis: Option<RedisOptions>,
     /// How the node logs.
     pub log: LogConfig,
-    /// This is the configuration that is built in: the server says what to try first.
+    /// The application is the built-in one, which everybody knows, and only this machine can connect: the server says what
+    /// to try first, and tells its operator the key.
     pub development: bool,
 }
 

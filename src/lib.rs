@@ -15,5 +15,5 @@ mod tls;
 pub mod visible;
 mod welcome;
 
-pub use server::{RunningServer, ServeError, run, serve, serve_with};
+pub use server::{RunningServer, ServeError, Unbound, run, serve, serve_with};
 pub use tls::TlsError;

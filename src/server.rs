@@ -1,5 +1,7 @@
 //! Runs a whole server: listeners, workers, the node behind them, and the end of it all.
 
+mod unbound;
+
 use std::future::pending;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -32,6 +34,8 @@ use crate::serving::Serving;
 use crate::tls::{self, TlsError};
 use crate::welcome::Welcome;
 
+pub use unbound::Unbound;
+
 /// What a client is told when the node ends and nobody else takes over.
 const GOING_AWAY: Close = Close { code: 1001, reason: "Server is shutting down" };
 /// How long sockets may take to end beyond their own close wait.
@@ -48,14 +52,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Why a server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A host name has no address, its port is taken at one of them, or none of them can be bound.
-    #[error("cannot listen on {place}: {source}")]
-    Listen {
-        /// Host and port, or the path of a socket.
-        place: String,
-        /// What the system says.
-        source: io::Error,
-    },
+    /// A listener cannot be had.
+    #[error(transparent)]
+    Listen(#[from] Unbound),
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -129,11 +128,11 @@ pub async fn serve_with(
     let workers = config.node.workers.max(1);
     // all ports are had before other nodes hear of this one; whoever reaches the public one finds the operator's
     let operator_sockets = match &config.admin {
-        Some(admin) => bind(&admin.host, admin.port, &config.socket)?,
+        Some(admin) => bind(unbound::OPERATOR, &admin.host, admin.port, &config.socket)?,
         None => Vec::new(),
     };
     let (sockets, unix) = match &config.listen {
-        Listen::Tcp { host, port } => (bind(host, *port, &config.socket)?, None),
+        Listen::Tcp { host, port } => (bind(unbound::PUBLIC, host, *port, &config.socket)?, None),
         Listen::Unix(path) => (Vec::new(), Some(bind_unix(path)?)),
     };
     let admin_address = operator_sockets.first().and_then(|socket| socket.local_addr().ok());
@@ -337,14 +336,17 @@ impl RunningServer {
     }
 }
 
-fn bind(host: &str, port: u16, options: &SocketConfig) -> Result<Vec<TcpListener>, ServeError> {
-    listener::bind(host, port, options)
-        .map_err(|source| ServeError::Listen { place: format!("{host}:{port}"), source })
+fn bind(
+    keys: unbound::Keys,
+    host: &str,
+    port: u16,
+    options: &SocketConfig,
+) -> Result<Vec<TcpListener>, Unbound> {
+    listener::bind(host, port, options).map_err(|error| Unbound::tcp(keys, host, port, error))
 }
 
-fn bind_unix(path: &Path) -> Result<UnixListener, ServeError> {
-    listener::bind_unix(path)
-        .map_err(|source| ServeError::Listen { place: path.display().to_string(), source })
+fn bind_unix(path: &Path) -> Result<UnixListener, Unbound> {
+    listener::bind_unix(path).map_err(|error| Unbound::unix(path, error))
 }
 
 /// Runs a server until SIGTERM or SIGINT: what `micronotifier serve` does.

@@ -1,9 +1,13 @@
 //! What a server says when it serves: where it is, and what to try next.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 
 use crate::config::{Listen, ServerConfig};
 use crate::server::RunningServer;
+
+/// Where a command looks for a node that it was not told of: the built-in configuration's address.
+const DEFAULT: &str = "http://127.0.0.1:8111";
 
 /// What is known before the start. `Debug` is not derived: nothing here is to be logged as a whole.
 pub(crate) struct Welcome {
@@ -46,17 +50,54 @@ impl Welcome {
         }
         log::info!("no -c FILE given: development configuration, this machine only");
         if let Some(key) = &self.key {
+            let addresses = server.addresses().iter().map(|address| self.url(*address));
+            let program = program(std::env::args_os().next());
+            let way = way(&addresses.collect::<Vec<_>>());
             log::info!("application key {key}; listen to a channel in another terminal:");
-            log::info!("    cargo run --release -- listen my-channel");
+            log::info!("    {program} listen{way} my-channel");
             log::info!("and send it an event:");
-            log::info!(
-                r#"    cargo run --release -- trigger my-channel my-event '{{"hello":"world"}}'"#
-            );
+            log::info!(r#"    {program} trigger{way} my-channel my-event '{{"hello":"world"}}'"#);
         }
     }
 
     fn url(&self, address: SocketAddr) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         format!("{scheme}://{address}{}", self.prefix)
+    }
+}
+
+/// Returns the name that the program was started by: what works there once works again.
+fn program(name: Option<OsString>) -> String {
+    name.and_then(|name| name.into_string().ok()).unwrap_or_else(|| "micronotifier".to_owned())
+}
+
+/// Returns the option that leads a command to a node at one of these addresses; empty where it needs none.
+fn way(addresses: &[String]) -> String {
+    match addresses.first() {
+        Some(first) if !addresses.iter().any(|address| address == DEFAULT) => {
+            format!(" --url {first}")
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn an_address_is_told_where_commands_would_not_find_it() {
+        let config = Settings::load(None, std::iter::empty()).unwrap().config;
+        let Listen::Tcp { host, port } = &config.listen else {
+            unreachable!("the built-in configuration listens on a port");
+        };
+        assert_eq!(Welcome::of(&config).url(format!("{host}:{port}").parse().unwrap()), DEFAULT);
+        let [six, four, other] =
+            ["http://[::1]:8111", DEFAULT, "http://127.0.0.1:8121/push"].map(str::to_owned);
+        assert_eq!(way(&[six, four]), "");
+        assert_eq!(way(&[other]), " --url http://127.0.0.1:8121/push");
     }
 }

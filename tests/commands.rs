@@ -147,7 +147,65 @@ fn check_says_ok_or_everything_that_is_wrong() {
     assert_eq!(run(&["serve", "-c", wrong.path()]).0, 64);
     assert_eq!(run(&["-c", wrong.path()]).0, 64);
     assert_eq!(run(&["--version"]).1, format!("micronotifier {}\n", env!("CARGO_PKG_VERSION")));
-    assert_eq!(run(&["nonsense"]).0, 2);
+}
+
+#[test]
+fn a_slip_of_the_command_line_is_told_what_is_meant() {
+    let (code, _, notes) = run(&["serv"]);
+    assert!(code == 2 && notes.contains("'serve'"), "{notes}");
+    let sample = config("sample-secure.json");
+    for (arguments, meant) in [
+        (vec!["a.json"], "micronotifier -c a.json\n"),
+        (vec!["check", "a.json"], "micronotifier check -c a.json\n"),
+        (vec!["serve", sample.as_str()], "sample-secure.json\n"),
+    ] {
+        let (code, out, notes) = run(&arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{notes}");
+        let told = notes.rsplit_once("a configuration is given with -c: ");
+        assert!(told.is_some_and(|(_, line)| line.ends_with(meant)), "{notes}");
+    }
+    let (code, _, notes) = run(&["nonsense"]);
+    assert!(code == 2 && !notes.contains("-c: "), "{notes}");
+}
+
+/// Starts a node without a file, and returns what it logs until it says how to try it, or that it serves.
+fn welcome(variables: &[(&str, &str)], last: &str) -> (u16, Vec<String>) {
+    let (listener, _) = listener();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let mut child = program(&[])
+        .env("MICRONOTIFIER__PORT", port.to_string())
+        .env("MICRONOTIFIER__ADMIN_PORT", "0")
+        .envs(variables.iter().copied())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        lines.push(line.unwrap());
+        if lines.last().unwrap().contains(last) {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (port, lines)
+}
+
+#[test]
+fn a_node_without_a_file_says_what_is_true_of_it() {
+    let (port, lines) = welcome(&[], " trigger ");
+    let program = env!("CARGO_BIN_EXE_micronotifier");
+    let command = format!("{program} listen --url http://127.0.0.1:{port} my-channel");
+    for expected in ["development configuration, this machine only", command.as_str()] {
+        assert!(lines.iter().any(|line| line.ends_with(expected)), "{expected}: {lines:#?}");
+    }
+    let apps = r#"[{"name":"a","key":"k","secret":"0123456789abcdef"}]"#;
+    let open = [("MICRONOTIFIER__HOST", "0.0.0.0"), ("MICRONOTIFIER__APPLICATIONS", apps)];
+    let (port, lines) = welcome(&open, "serving on");
+    let told = |words: &str| lines.iter().any(|line| line.contains(words));
+    assert!(told("no -c FILE given: the built-in defaults and the environment"), "{lines:#?}");
+    assert!(told(&format!("0.0.0.0:{port}")) && !told("this machine only"), "{lines:#?}");
 }
 
 #[test]
@@ -242,6 +300,27 @@ fn nobody_there_is_said_with_what_to_do() {
     }
     let (code, _, notes) = run(&["trigger", "--app", "nosuch", "c", "e", "d"]);
     assert!(code == 1 && notes.contains("no application \"nosuch\""), "{notes}");
+}
+
+#[test]
+fn what_a_node_refuses_is_said_with_what_to_do() {
+    let node = node::Node::start(|_| {});
+    let app = ["--app", "1", "--app-key", "1234567890", "--secret", "not-this-one"];
+    let trigger = [&["trigger", "--url", &node.url][..], &app, &["c", "e", "d"]].concat();
+    let (code, _, notes) = run(&trigger);
+    assert!(code == 1 && notes.starts_with("the secret is not the one"), "{notes}");
+    assert!(!notes.contains("your_secret_key"), "{notes}");
+    let (code, _, notes) = run(&["tap", "--url", &node.url]);
+    assert!(code == 1 && notes.starts_with("that is not an operator's port"), "{notes}");
+    let secure = node.url.replace("http://", "https://");
+    let meant = format!("speaks no TLS: try {}\n", node.url);
+    for command in ["trigger", "listen"] {
+        let rest: &[&str] = if command == "trigger" { &["c", "e", "d"] } else { &["c"] };
+        let (code, _, notes) = run(&[&[command, "--url", &secure], rest].concat());
+        assert!(code == 1 && notes.ends_with(&meant), "{notes}");
+    }
+    let (code, _, notes) = run(&["tap", "--url", &secure]);
+    assert!(code == 1 && notes.contains("speaks no TLS"), "{notes}");
 }
 
 #[test]

@@ -7,10 +7,13 @@ use super::{complain, load, refuse, say};
 
 /// Reads the configuration as `serve` does, without starting anything.
 pub(crate) fn run(file: Option<&Path>) -> ExitCode {
-    let name = file
-        .map_or_else(|| "development configuration".to_owned(), |file| file.display().to_string());
     match load(file) {
         Ok(settings) => {
+            let name = match file {
+                Some(file) => file.display().to_string(),
+                None if settings.config.development => "development configuration".to_owned(),
+                None => "the built-in defaults and the environment".to_owned(),
+            };
             for warning in &settings.warnings {
                 complain(format_args!("warning: {warning}"));
             }

@@ -8,6 +8,7 @@ pub(crate) mod serve;
 pub(crate) mod tap;
 pub(crate) mod trigger;
 
+mod answer;
 mod follow;
 mod socket;
 mod target;
@@ -38,7 +39,7 @@ fn say(line: impl Display) -> io::Result<()> {
 }
 
 /// Prints a line on standard error.
-fn complain(line: impl Display) {
+pub(crate) fn complain(line: impl Display) {
     // There is nobody to tell that standard error is closed.
     writeln!(io::stderr(), "{line}").unwrap_or_default();
 }

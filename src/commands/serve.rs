@@ -31,6 +31,9 @@ pub(crate) fn run(
             return ExitCode::FAILURE;
         }
     };
+    if file.is_none() && !settings.config.development {
+        log::info!("no -c FILE given: the built-in defaults and the environment");
+    }
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }

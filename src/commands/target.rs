@@ -181,6 +181,12 @@ impl Target {
             SendRequestError::Connect(ConnectError::Resolver(_) | ConnectError::NoRecords) => {
                 format!("the host of {place} has no address: check --url")
             }
+            error if speaks_no_tls(error) => {
+                format!(
+                    "what answers at {} speaks no TLS: try http://{0}{}",
+                    self.authority, self.prefix
+                )
+            }
             SendRequestError::Connect(ConnectError::Io(cause)) if self.secure => {
                 format!(
                     "no TLS connection to {place}: {cause}; see --ca for a certificate of your own"
@@ -189,6 +195,15 @@ impl Target {
             other => format!("{place}: {other}"),
         }
     }
+}
+
+/// Tells whether TLS was answered with something else.
+pub(super) fn speaks_no_tls(error: &SendRequestError) -> bool {
+    let SendRequestError::Connect(ConnectError::Io(error)) = error else {
+        return false;
+    };
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(_)))
 }
 
 /// Returns a client that believes the certificates of a file, or public ones. The head of an answer must come

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::Trigger;
 use crate::visible::visible;
 
+use super::answer::refused;
 use super::target::Target;
 use super::{complain, say};
 
@@ -52,7 +53,7 @@ async fn send(target: &Target, arguments: &Trigger) -> ExitCode {
     if status == StatusCode::OK {
         return say(visible(&text)).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    complain(format_args!("{status}: {}", visible(text.trim_end())));
+    complain(visible(&refused(status, text.trim_end(), &target.app_id)));
     ExitCode::FAILURE
 }
 

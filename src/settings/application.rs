@@ -112,26 +112,25 @@ fn credential(keys: &mut Section<'_>, around: Surroundings) -> Credential {
         None => keys.mistake("key", "is missing"),
     }
     let secret = keys.secret("secret");
-    check_secret(keys, secret.as_deref(), around);
+    if let Ok(secret) = &secret {
+        check_secret(keys, secret, around);
+    }
     Credential::new(&key.unwrap_or_default(), &secret.unwrap_or_default())
 }
 
-fn check_secret(keys: &Section<'_>, secret: Option<&str>, around: Surroundings) {
+fn check_secret(keys: &Section<'_>, secret: &str, around: Surroundings) {
     match secret {
-        None | Some("") => keys.mistake("secret", "is missing or empty"),
-        Some(secret) if PUBLISHED.contains(&secret) => {
-            if !around.local {
-                keys.mistake(
-                    "secret",
-                    "is published in a sample, so everybody knows it; choose another, or listen on localhost only",
-                );
-            }
-        }
-        Some(secret) if secret.chars().count() < SHORT_SECRET => keys.report().warning(
+        "" => keys.mistake("secret", "is missing or empty"),
+        _ if PUBLISHED.contains(&secret) && around.local => {}
+        _ if PUBLISHED.contains(&secret) => keys.mistake(
+            "secret",
+            "is published in a sample, so everybody knows it; choose another, or listen on localhost only",
+        ),
+        _ if secret.chars().count() < SHORT_SECRET => keys.report().warning(
             &keys.at("secret"),
             &format!("is shorter than {SHORT_SECRET} characters and can be guessed"),
         ),
-        Some(_) => {}
+        _ => {}
     }
 }
 

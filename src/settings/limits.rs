@@ -1,6 +1,7 @@
 //! The keys of `limits`: of the node and of an application, each with its range.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use micronotifier_actors::limits::{AppLimits, NodeLimits};
 
@@ -18,9 +19,20 @@ const NAME: RangeInclusive<i64> = 1..=4096;
 const MESSAGE_BYTES: RangeInclusive<i64> = 256..=16 * 1024 * 1024;
 const HOUR: RangeInclusive<i64> = 1..=3600;
 
-/// Reads `limits` of the node; the timeouts of sessions stand beside it and come from `timeouts`.
-pub(super) fn node(mut keys: Section<'_>, timeouts: &NodeLimits) -> NodeLimits {
-    let defaults = NodeLimits::default();
+/// Returns what a node has where nothing is said. soketi's frames have room for its events, their data escaped to twice
+/// its size.
+pub(super) fn node_defaults(compatibility: Compatibility) -> NodeLimits {
+    let own = NodeLimits::default();
+    match compatibility {
+        Compatibility::None | Compatibility::MicroNotifier => own,
+        Compatibility::Soketi => {
+            NodeLimits { activity_timeout: Duration::from_secs(30), frame_bytes: 256 * 1024, ..own }
+        }
+    }
+}
+
+/// Reads `limits` of the node; the timeouts of sessions stand beside it and come with the defaults.
+pub(super) fn node(mut keys: Section<'_>, defaults: &NodeLimits) -> NodeLimits {
     let limits = NodeLimits {
         max_connections: keys.limit("max-connections", &COUNT, defaults.max_connections),
         max_connections_per_address: keys.limit(
@@ -69,9 +81,7 @@ pub(super) fn node(mut keys: Section<'_>, timeouts: &NodeLimits) -> NodeLimits {
         frame_wait: keys.seconds("frame-seconds", &HOUR, defaults.frame_wait),
         close_wait: keys.seconds("close-seconds", &(1..=60), defaults.close_wait),
         offline_delay: keys.seconds("offline-seconds", &(0..=3600), defaults.offline_delay),
-        activity_timeout: timeouts.activity_timeout,
-        pong_timeout: timeouts.pong_timeout,
-        authorization_timeout: timeouts.authorization_timeout,
+        ..defaults.clone()
     };
     keys.finish();
     limits
@@ -137,7 +147,7 @@ fn application_defaults(compatibility: Compatibility) -> AppLimits {
             event_data_bytes: 100 * 1024,
             presence_data_bytes: 2 * 1024,
             client_events_per_second: None,
-            cache: std::time::Duration::from_hours(1),
+            cache: Duration::from_hours(1),
             ..hosted
         },
     }

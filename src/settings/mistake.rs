@@ -52,7 +52,7 @@ pub(super) fn nearest<'a>(unknown: &str, known: &'a [String]) -> Option<&'a str>
 }
 
 /// Returns a key of another fashion (`maxConnections`, `max_connections`) in kebab-case, cut at 64 characters.
-fn kebab(key: &str) -> String {
+pub(super) fn kebab(key: &str) -> String {
     let mut kebab = String::new();
     for character in key.chars().take(64) {
         match character {

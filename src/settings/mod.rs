@@ -1,6 +1,8 @@
 //! The configuration: a JSON file and the environment, checked whole, into a [`ServerConfig`].
 
 mod application;
+mod foreign;
+mod json;
 mod limits;
 mod mistake;
 mod redis;
@@ -49,15 +51,17 @@ impl Settings {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingsErrors> {
         let report = Report::default();
-        let config = source::read(file, environment, &report)
-            .map(|entries| server::read(Section::new(String::new(), entries, &report)));
+        let config = source::read(file, environment, &report).map(|entries| {
+            let is_built_in = file.is_none() && source::is_of_file(&entries, "applications");
+            let config = server::read(Section::new(String::new(), entries, &report));
+            let development = is_built_in && config.listen.is_local();
+            ServerConfig { development, ..config }
+        });
         let findings = report.finish();
         match config {
-            Some(config) if findings.mistakes.is_empty() => Ok(Self {
-                config: ServerConfig { development: file.is_none(), ..config },
-                warnings: findings.warnings,
-                unbuilt: findings.unbuilt,
-            }),
+            Some(config) if findings.mistakes.is_empty() => {
+                Ok(Self { config, warnings: findings.warnings, unbuilt: findings.unbuilt })
+            }
             _ => Err(SettingsErrors { mistakes: findings.mistakes }),
         }
     }

@@ -49,16 +49,25 @@ fn addresses(keys: &mut Section<'_>) -> Vec<Address> {
     if is_given || further.is_empty() {
         match Address::parse(&first) {
             Some(address) => addresses.push(address),
-            None => keys.mistake("address", "must be host:port"),
+            None => keys.mistake("address", no_address(&first)),
         }
     }
     for (path, text) in further {
         match Address::parse(&text) {
             Some(address) => addresses.push(address),
-            None => keys.report().mistake(path, "must be host:port"),
+            None => keys.report().mistake(path, no_address(&text)),
         }
     }
     addresses
+}
+
+/// Says what an address must be, and never what it is: such a URL may hold a password.
+fn no_address(text: &str) -> &'static str {
+    if text.contains("://") {
+        "must be host:port without redis://; TLS is redis.secure"
+    } else {
+        "must be host:port"
+    }
 }
 
 fn topology(keys: &mut Section<'_>, addresses: usize, database: u32) -> Topology {

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::mistake::Mistake;
+use super::mistake::{Mistake, kebab};
+use super::{foreign, source};
 
 /// What the reading of a configuration found.
 #[derive(Default)]
@@ -16,11 +17,40 @@ pub(super) struct Report {
 }
 
 /// A key that nobody asked for.
-struct Unknown {
-    path: String,
-    key: String,
+pub(super) struct Unknown {
+    pub(super) path: String,
+    pub(super) key: String,
     /// The path of the nearest key beside it.
-    near: Option<String>,
+    pub(super) near: Option<String>,
+    /// The variable of the environment that it comes from.
+    pub(super) variable: Option<String>,
+}
+
+impl Unknown {
+    /// Says that there is no such key, where it comes from, and what may be meant: a key beside it, one that has another
+    /// name elsewhere, or one that stands in another place.
+    fn mistake(self, known: &BTreeSet<String>) -> Mistake {
+        let end = format!(".{}", self.key);
+        let elsewhere = || known.iter().find(|path| path.ends_with(&end) || **path == self.key);
+        let hint = if let Some(near) = &self.near {
+            self.did_you_mean(near)
+        } else if let Some(ours) = foreign::ours(&kebab(&self.key)) {
+            format!("; here it is {ours}")
+        } else {
+            elsewhere().map(|path| self.did_you_mean(path)).unwrap_or_default()
+        };
+        let from = self.variable.map(|name| format!(" (from {name})")).unwrap_or_default();
+        Mistake { place: self.path, problem: format!("no such key{from}{hint}") }
+    }
+
+    /// Names a key as whoever wrote this one would write it. Keys inside a list have no variable.
+    fn did_you_mean(&self, path: &str) -> String {
+        if self.variable.is_some() && !path.contains('[') {
+            format!("; did you mean {}?", source::variable(path))
+        } else {
+            format!("; did you mean {path}?")
+        }
+    }
 }
 
 /// A [`Report`] that is complete.
@@ -50,9 +80,9 @@ impl Report {
         self.known.borrow_mut().insert(without_indexes(path));
     }
 
-    /// Notes a key that nobody asked for, and the path of the nearest one beside it.
-    pub(super) fn unknown(&self, path: String, key: &str, near: Option<String>) {
-        self.unknown.borrow_mut().push(Unknown { path, key: key.to_owned(), near });
+    /// Notes a key that nobody asked for.
+    pub(super) fn unknown(&self, unknown: Unknown) {
+        self.unknown.borrow_mut().push(unknown);
     }
 
     /// Returns the paths of all keys that were asked for, `[]` for any index.
@@ -65,17 +95,7 @@ impl Report {
     pub(super) fn finish(self) -> Findings {
         let known = self.known.into_inner();
         let mut mistakes = self.mistakes.into_inner();
-        for unknown in self.unknown.into_inner() {
-            let elsewhere = || {
-                let end = format!(".{}", unknown.key);
-                known.iter().find(|path| path.ends_with(&end) || **path == unknown.key)
-            };
-            let meant = match unknown.near.as_ref().or_else(elsewhere) {
-                Some(path) => format!("; did you mean {path}?"),
-                None => String::new(),
-            };
-            mistakes.push(Mistake { place: unknown.path, problem: format!("no such key{meant}") });
-        }
+        mistakes.extend(self.unknown.into_inner().into_iter().map(|key| key.mistake(&known)));
         Findings {
             mistakes,
             warnings: self.warnings.into_inner(),

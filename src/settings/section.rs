@@ -6,9 +6,14 @@ use std::time::Duration;
 
 use config::{Map, Value, ValueKind};
 
+use super::json;
 use super::mistake::nearest;
-use super::report::Report;
+use super::report::{Report, Unknown};
 use super::source;
+
+/// A key that is wrong, which the report has: nothing more is to be said of it.
+#[derive(Debug)]
+pub(super) struct Said;
 
 /// One JSON object. Reading a key takes it out; what is left at [`Section::finish`] is unknown.
 pub(super) struct Section<'a> {
@@ -64,11 +69,13 @@ impl<'a> Section<'a> {
 
     /// Reports every key that nobody asked for.
     pub(super) fn finish(self) {
-        let mut unknown: Vec<&String> = self.entries.keys().collect();
-        unknown.sort();
-        for key in unknown {
+        let mut unknown: Vec<(&String, &Value)> = self.entries.iter().collect();
+        unknown.sort_by_key(|(key, _)| *key);
+        for (key, value) in unknown {
+            let path = self.at(key);
             let near = nearest(key, &self.known).map(|near| self.at(near));
-            self.report.unknown(self.at(key), key, near);
+            let variable = source::given_by(&path, value);
+            self.report.unknown(Unknown { path, key: key.clone(), near, variable });
         }
         for key in &self.known {
             self.report.known(&self.at(key));
@@ -82,12 +89,18 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn optional_text(&mut self, key: &str) -> Option<String> {
-        let value = self.take(key)?;
+        self.given_text(key).ok().flatten()
+    }
+
+    fn given_text(&mut self, key: &str) -> Result<Option<String>, Said> {
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
         let ValueKind::String(text) = value.kind else {
             self.mistake(key, wrong_type("a text", &value));
-            return None;
+            return Err(Said);
         };
-        Some(text)
+        Ok(Some(text))
     }
 
     pub(super) fn flag(&mut self, key: &str, default: bool) -> bool {
@@ -173,11 +186,11 @@ impl<'a> Section<'a> {
         default
     }
 
-    /// Reads a secret, from the key itself or from the file that `⟨key⟩-file` names.
-    pub(super) fn secret(&mut self, key: &str) -> Option<String> {
+    /// Reads a secret, from the key itself or from the file that `⟨key⟩-file` names; an empty one if it is absent.
+    pub(super) fn secret(&mut self, key: &str) -> Result<String, Said> {
         let file_key = format!("{key}-file");
-        let Some(file) = self.chosen_file(key, &file_key) else {
-            return self.optional_text(key);
+        let Some(file) = self.chosen_file(key, &file_key)? else {
+            return Ok(self.given_text(key)?.unwrap_or_default());
         };
         match source::read_text(&file) {
             Ok(text) => {
@@ -185,34 +198,37 @@ impl<'a> Section<'a> {
                 let text = text.strip_suffix('\r').unwrap_or(text);
                 if text.is_empty() {
                     self.mistake(&file_key, format!("{} is empty", file.display()));
+                    return Err(Said);
                 }
-                Some(text.to_owned())
+                Ok(text.to_owned())
             }
             Err(problem) => {
                 self.mistake(&file_key, format!("{} {problem}", file.display()));
-                None
+                Err(Said)
             }
         }
     }
 
     /// Returns the file to read instead of `key`. The environment beats the file; both in one place are a mistake.
-    fn chosen_file(&mut self, key: &str, file_key: &str) -> Option<PathBuf> {
+    fn chosen_file(&mut self, key: &str, file_key: &str) -> Result<Option<PathBuf>, Said> {
         let given = self.has(key).then(|| self.entries.get(key)).flatten();
         let in_environment = given.map(source::is_environment);
-        let file = self.take(file_key)?;
+        let Some(file) = self.take(file_key) else {
+            return Ok(None);
+        };
         let ValueKind::String(path) = &file.kind else {
             self.mistake(file_key, wrong_type("a path", &file));
-            return None;
+            return Err(Said);
         };
         match (in_environment, source::is_environment(&file)) {
-            (Some(true), false) => return None,
+            (Some(true), false) => return Ok(None),
             (Some(true), true) | (Some(false), false) => {
                 self.mistake(file_key, format!("give {key} or {file_key}, not both"));
             }
             (None | Some(false), _) => {}
         }
         self.take(key);
-        Some(PathBuf::from(path))
+        Ok(Some(PathBuf::from(path)))
     }
 
     // === Nested values ===
@@ -237,16 +253,23 @@ impl<'a> Section<'a> {
     /// As [`Self::list`], or the JSON list in the file that `⟨key⟩-file` names.
     pub(super) fn list_or_file(&mut self, key: &str) -> Vec<(String, Value)> {
         let file_key = format!("{key}-file");
-        let Some(file) = self.chosen_file(key, &file_key) else {
-            return self.list(key);
+        let file = match self.chosen_file(key, &file_key) {
+            Ok(Some(file)) => file,
+            Ok(None) => return self.list(key),
+            Err(Said) => return Vec::new(),
         };
-        match source::read_text(&file).and_then(|text| source::parse(&text)) {
+        match source::read_text(&file).and_then(|text| self.parse(key, &text)) {
             Ok(value) => self.elements(key, value),
             Err(problem) => {
                 self.mistake(&file_key, format!("{}: {problem}", file.display()));
                 Vec::new()
             }
         }
+    }
+
+    fn parse(&self, key: &str, text: &str) -> Result<Value, String> {
+        let parsed = json::parse(text, &self.at(key), self.report);
+        parsed.map_err(|error| format!("not valid JSON: {error}"))
     }
 
     fn elements(&self, key: &str, value: Value) -> Vec<(String, Value)> {
@@ -290,7 +313,7 @@ impl<'a> Section<'a> {
         let value = self.take(key)?;
         match &value.kind {
             ValueKind::String(text) if source::is_environment(&value) => {
-                match source::parse(text) {
+                match self.parse(key, text) {
                     Ok(parsed) => Some(parsed),
                     Err(problem) => {
                         let variable = source::variable(&self.at(key));
@@ -325,10 +348,10 @@ fn wrong_type(expected: &str, value: &Value) -> String {
     let found = match &value.kind {
         ValueKind::Nil => "null",
         ValueKind::Boolean(_) => "true or false",
-        ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => {
-            "a number"
+        ValueKind::I64(_) => "a number",
+        ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) | ValueKind::Float(_) => {
+            "a number with a fraction or out of range"
         }
-        ValueKind::Float(_) => "a number with a fraction or out of range",
         ValueKind::String(_) => "a text",
         ValueKind::Table(_) => "an object",
         ValueKind::Array(_) => "a list",

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use log::LevelFilter;
 use micronotifier_actors::config::{Apps, NodeConfig};
@@ -141,7 +140,9 @@ fn check_pem(keys: &Section<'_>, key: &str, path: &str, is_there: impl Fn(&[u8])
 fn admin(keys: &mut Section<'_>) -> Option<AdminConfig> {
     let host = keys.text("admin-host", "127.0.0.1");
     let port = keys.number("admin-port", &PORT, 9111);
-    let token = keys.secret("admin-token").unwrap_or_default();
+    let given = keys.secret("admin-token");
+    let is_absent = given.as_ref().is_ok_and(String::is_empty);
+    let token = given.unwrap_or_default();
     check_host(keys, "admin-host", &host);
     if token.chars().any(|character| !character.is_ascii_graphic()) {
         keys.mistake(
@@ -152,14 +153,10 @@ fn admin(keys: &mut Section<'_>) -> Option<AdminConfig> {
     if port == 0 {
         return None;
     }
-    if token.is_empty() {
-        if !is_loopback(&host) {
-            keys.mistake(
-                "admin-token",
-                "is missing: admin-host can be reached from other machines",
-            );
-        }
-    } else if token.len() < 16 {
+    if is_absent && !is_loopback(&host) {
+        keys.mistake("admin-token", "is missing: admin-host can be reached from other machines");
+    }
+    if !token.is_empty() && token.len() < 16 {
         keys.report()
             .warning(&keys.at("admin-token"), "is shorter than 16 characters and can be guessed");
     }
@@ -224,14 +221,10 @@ fn workers(keys: &mut Section<'_>) -> usize {
     }
 }
 
-/// Reads the timeouts of sessions into otherwise default limits.
+/// Reads the timeouts of sessions into limits that are otherwise the defaults.
 fn timeouts(keys: &mut Section<'_>, compatibility: Compatibility) -> NodeLimits {
-    let defaults = NodeLimits::default();
-    let activity = match compatibility {
-        Compatibility::Soketi => Duration::from_secs(30),
-        Compatibility::None | Compatibility::MicroNotifier => defaults.activity_timeout,
-    };
-    let activity_timeout = keys.seconds("activity-timeout", &DAY, activity);
+    let defaults = limits::node_defaults(compatibility);
+    let activity_timeout = keys.seconds("activity-timeout", &DAY, defaults.activity_timeout);
     NodeLimits {
         activity_timeout,
         pong_timeout: keys.seconds(

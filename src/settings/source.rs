@@ -6,6 +6,7 @@ use std::path::Path;
 
 use config::{Case, Config, Environment, Map, Value, ValueKind};
 
+use super::json;
 use super::report::Report;
 
 /// The prefix of environment variables; the separator is the same two underscores.
@@ -42,11 +43,11 @@ pub(super) fn read(
         // `config` takes `a.b` and `a[0]` for paths. No key of ours has such a name.
         if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         {
-            odd.push((key, convert(value)));
+            odd.push((key, value));
             continue;
         }
         builder = builder
-            .set_default(&key, convert(value))
+            .set_default(&key, value)
             .map_err(|error| report.mistake(key, error.to_string()))
             .ok()?;
     }
@@ -61,6 +62,23 @@ pub(super) fn read(
 /// Tells whether a value comes from the environment, where everything is text.
 pub(super) fn is_environment(value: &Value) -> bool {
     value.origin() == Some(ENVIRONMENT)
+}
+
+/// Tells whether what stands at a key comes from the file alone.
+pub(super) fn is_of_file(entries: &Map<String, Value>, key: &str) -> bool {
+    let file_key = format!("{key}-file");
+    !entries.contains_key(&file_key) && !entries.get(key).is_some_and(is_environment)
+}
+
+/// Returns the variable that gives what stands at a path; one of them, where there are several within.
+pub(super) fn given_by(path: &str, value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::Table(entries) => entries
+            .iter()
+            .filter_map(|(key, value)| given_by(&format!("{path}.{key}"), value))
+            .min(),
+        _ => is_environment(value).then(|| variable(path)),
+    }
 }
 
 /// Returns the variable that sets a key.
@@ -82,18 +100,9 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Parses JSON text at any key; the error has line and column, and no content.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map(convert).map_err(|error| format!("not valid JSON: {error}"))
-}
-
-fn parse_object(
-    text: &str,
-    place: &str,
-    report: &Report,
-) -> Option<serde_json::Map<String, serde_json::Value>> {
-    match serde_json::from_str(text) {
-        Ok(serde_json::Value::Object(object)) => Some(object),
+fn parse_object(text: &str, place: &str, report: &Report) -> Option<Map<String, Value>> {
+    match json::parse(text, "", report) {
+        Ok(Value { kind: ValueKind::Table(object), .. }) => Some(object),
         Ok(_) => {
             report.mistake(place, "must be a JSON object");
             None
@@ -131,23 +140,4 @@ fn environment_layer(
         .separator("__")
         .convert_case(Case::Kebab)
         .source(Some(ours))
-}
-
-fn convert(json: serde_json::Value) -> Value {
-    let kind = match json {
-        serde_json::Value::Null => ValueKind::Nil,
-        serde_json::Value::Bool(flag) => ValueKind::Boolean(flag),
-        serde_json::Value::String(text) => ValueKind::String(text),
-        serde_json::Value::Number(number) => match number.as_i64() {
-            Some(whole) => ValueKind::I64(whole),
-            None => ValueKind::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        serde_json::Value::Array(items) => {
-            ValueKind::Array(items.into_iter().map(convert).collect())
-        }
-        serde_json::Value::Object(entries) => ValueKind::Table(
-            entries.into_iter().map(|(key, value)| (key, convert(value))).collect(),
-        ),
-    };
-    Value::new(None, kind)
 }

@@ -140,10 +140,15 @@ fn a_port_that_is_taken_is_found_before_the_node_starts() {
         let host = "127.0.0.1".to_owned();
         config.admin = Some(AdminConfig { host, port, token: String::new() });
     };
-    for adjust in [&public as &dyn Fn(&mut ServerConfig), &operator] {
+    for (key, adjust) in
+        [("port", &public as &dyn Fn(&mut ServerConfig)), ("admin-port", &operator)]
+    {
         let mut config = configuration();
         adjust(&mut config);
         let served = actix::System::new().block_on(serve_with(config, |_| panic!("it started")));
-        assert!(matches!(served, Err(ServeError::Listen { .. })));
+        let Err(ServeError::Listen(unbound)) = served else {
+            panic!("it listens");
+        };
+        assert_eq!(unbound.key, key, "{unbound}");
     }
 }

@@ -26,6 +26,8 @@ use super::script::Scripts;
 const CONNECT: Duration = Duration::from_secs(1);
 /// How long a command may take.
 const RESPONSE: Duration = Duration::from_secs(2);
+/// What the client library says of a database that it cannot select.
+const NO_SUCH_DATABASE: &str = "refused to switch database";
 /// Commands that may wait to be written: more than are ever in flight, so that none waits for room and order holds.
 const PIPELINE: usize = 4096;
 
@@ -175,7 +177,20 @@ impl Link {
     ) -> Result<MultiplexedConnection, LinkError> {
         let client = self.client(address, info).map_err(|error| judge(address, &error))?;
         let connection = client.get_multiplexed_async_connection_with_config(config).await;
-        connection.map_err(|error| judge(address, &error))
+        connection.map_err(|error| self.judge_greeting(address, &error))
+    }
+
+    /// As [`judge`], for a connection that does not open: here its options may be at fault.
+    fn judge_greeting(&self, address: &Address, error: &RedisError) -> LinkError {
+        let mut judged = judge(address, error);
+        let (LinkError::Away { cause, .. } | LinkError::Refused { cause, .. }) = &mut judged;
+        if error.to_string().contains(NO_SUCH_DATABASE) {
+            let said = error.detail().unwrap_or("it says no more");
+            *cause = format!("redis.database: {} is not there ({said})", self.options.database);
+        } else if self.options.secure && error.is_timeout() {
+            cause.push_str(" (redis.secure is on: does that port speak TLS?)");
+        }
+        judged
     }
 
     fn client(&self, address: &Address, info: RedisConnectionInfo) -> Result<Client, RedisError> {
@@ -268,12 +283,13 @@ fn judge(address: &Address, error: &RedisError) -> LinkError {
         ),
         _ => false,
     };
-    let cause = match error.kind() {
-        ErrorKind::AuthenticationFailed => {
-            format!("it refuses the user or the password ({})", without_arguments(error))
-        }
-        _ if error.code() == Some("NOAUTH") => "it asks for a password".to_owned(),
-        ErrorKind::Parse => "what answers there is not Redis".to_owned(),
+    let cause = match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => format!(
+            "it refuses the user or the password ({}): check redis.username and redis.password",
+            without_arguments(error)
+        ),
+        (_, Some("NOAUTH")) => "it asks for a password: set redis.password-file".to_owned(),
+        (ErrorKind::Parse, _) => "what answers there is not Redis".to_owned(),
         _ => without_arguments(error),
     };
     if passing { LinkError::Away { place, cause } } else { LinkError::Refused { place, cause } }
@@ -303,7 +319,29 @@ fn is_untrusted(error: &RedisError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop")]
+
+    use std::net::{Ipv4Addr, TcpListener};
+
     use super::*;
+
+    #[actix::test]
+    async fn a_server_that_never_greets_back_is_asked_about_tls() {
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let options = RedisOptions::single(Address { host: "127.0.0.1".to_owned(), port });
+        let told = async |secure| {
+            let link = Link::new(RedisOptions { secure, ..options.clone() }, Partition::WHOLE);
+            link.open(|_| Ok::<(), ()>(())).await.err().unwrap()
+        };
+        let (plain, secure) = tokio::join!(told(false), told(true));
+        assert!(
+            matches!(plain, LinkError::Away { .. }) && matches!(secure, LinkError::Away { .. })
+        );
+        let question = "(redis.secure is on: does that port speak TLS?)";
+        assert!(secure.to_string().ends_with(question), "{secure}");
+        assert!(!plain.to_string().contains("TLS"), "{plain}");
+    }
 
     #[test]
     fn what_a_server_repeats_of_the_greeting_is_not_told() {

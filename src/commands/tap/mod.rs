@@ -33,7 +33,13 @@ enum Refused {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("no node answers on its operator's port: {0}")]
-    Unreachable(#[from] SendRequestError),
+    Unreachable(SendRequestError),
+    #[error("what answers speaks no TLS: try an address that begins with http://")]
+    NoTls,
+    #[error(
+        "that is not an operator's port: it is admin-port of the configuration, 9111 where nothing else is said"
+    )]
+    NoOperator,
     #[error("{status}: {text}")]
     Status { status: StatusCode, text: String },
 }
@@ -154,11 +160,15 @@ async fn open(
     if !token.is_empty() {
         request = request.insert_header((AUTHORIZATION, format!("Bearer {token}")));
     }
-    let answer = request.send().await?;
-    if answer.status() == StatusCode::OK {
-        return Ok(answer);
-    }
+    let answer = request.send().await.map_err(|error| {
+        if target::speaks_no_tls(&error) { Refused::NoTls } else { Refused::Unreachable(error) }
+    })?;
     let status = answer.status();
+    match status {
+        StatusCode::OK => return Ok(answer),
+        StatusCode::NOT_FOUND => return Err(Refused::NoOperator),
+        _ => {}
+    }
     let body = answer.timeout(wait).body().limit(MAX_ERROR).await.unwrap_or_default();
     let text = visible(&String::from_utf8_lossy(&body)).into_owned();
     Err(Refused::Status { status, text })

@@ -23,8 +23,8 @@ use crate::edge::EdgeState;
 /// }
 /// ```
 ///
-/// `name` is the id again where the application has no other. `key` is told in the built-in
-/// development configuration alone. `reasons` are those of `/ready`. `cluster` is `null` for a node that
+/// `name` is the id again where the application has no other. `key` is told of the built-in
+/// application alone, and where only this machine can connect. `reasons` are those of `/ready`. `cluster` is `null` for a node that
 /// stands alone; its last two are `null` where who is where is not shared.
 #[derive(Serialize)]
 pub(super) struct AppsBody<'n> {

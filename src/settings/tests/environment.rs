@@ -79,15 +79,21 @@ fn mistakes_of_the_environment_name_the_variable() {
     let environment = [
         ("MICRONOTIFIER__PORT", "many"),
         ("MICRONOTIFIER__PROT", "1"),
+        ("MICRONOTIFIER__LISTENER__PORT", "1"),
+        ("MICRONOTIFIER__DEBUG", "1"),
+        ("MICRONOTIFIER__TAP_PAYLOADS", "true"),
         ("MICRONOTIFIER__LIMITS__FRAME_BYTES", "1e3"),
         ("MICRONOTIFIER__TRUSTED_PROXIES", "10.0.0.0/8"),
         ("MICRONOTIFIER__APPLICATIONS__0__SECRET", "x"),
         ("MICRONOTIFIER__A[99999999999]", "x"),
     ];
-    let found = mistakes(load_under("{}", &environment));
+    let found = mistakes(load_under(&with_app(json!({})).to_string(), &environment));
     for expected in [
         "port: must be a whole number from 0 to 65535, not \"many\" (from MICRONOTIFIER__PORT)",
-        "prot: no such key; did you mean port?",
+        "prot: no such key (from MICRONOTIFIER__PROT); did you mean MICRONOTIFIER__PORT?",
+        "listener: no such key (from MICRONOTIFIER__LISTENER__PORT)",
+        "debug: no such key (from MICRONOTIFIER__DEBUG); here it is log.level",
+        "tap-payloads: no such key (from MICRONOTIFIER__TAP_PAYLOADS); did you mean applications[].tap-payloads?",
         "limits.frame-bytes: must be a whole number",
         "trusted-proxies: not valid JSON: ",
         "MICRONOTIFIER__APPLICATIONS__0__SECRET: no key has such a name",

@@ -31,9 +31,12 @@ fn every_part_of_an_application_is_taken() {
 
 #[test]
 fn soketi_brings_its_own_defaults() {
-    let mut json = with_app(json!({}));
+    let mut json = with_app(json!({"client-events": true}));
     json["compatibility"] = json!("soketi");
-    let config = load(&json).unwrap().config;
+    let settings = load(&json).unwrap();
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    let config = settings.config;
+    assert_eq!(config.node.limits.frame_bytes, 262_144);
     assert_eq!(config.edge.compatibility, Compatibility::Soketi);
     assert_eq!(config.node.limits.activity_timeout, Duration::from_secs(30));
     assert_eq!(config.node.limits.pong_timeout, Duration::from_secs(30));
@@ -116,6 +119,10 @@ fn redis_is_read_whole() {
 fn redis_that_cannot_be_meant() {
     let cases = [
         (json!({"address": "r"}), "redis.address: must be host:port"),
+        (
+            json!({"address": "rediss://:p@r:1"}),
+            "redis.address: must be host:port without redis://; TLS is redis.secure",
+        ),
         (json!({"addresses": ["r"]}), "redis.addresses[0]: must be host:port"),
         (json!({"addresses": ["a:1", "b:2"]}), "redis.addresses: must be one server"),
         (json!({"prefix": "{a}"}), "redis.prefix: must be"),

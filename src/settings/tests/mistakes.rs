@@ -9,10 +9,10 @@ fn all_mistakes_come_at_once_each_with_its_key() {
     let json = json!({
         "port": 70_000, "activity-timeout": "long", "pong-timeout": 200, "admin-host": "0.0.0.0",
         "compatibility": "poxa", "path-prefix": "push/", "certificate": "/nonexistent/cert.pem",
-        "frame-bytes": 1, "trusted-proxies": ["10.0.0.0/33"], "log": {"level": 3}, "workers": 1.5,
+        "frame-bytes": 1, "trusted-proxies": ["10.0.0.0/33"], "log": {"level": 3}, "workers": 1.5, "appManager": {},
         "applications": [
             {"name": "a", "key": "k", "secret": "0123456789abcdef", "limits": {"channel-name": 0, "eventName": 3}},
-            {"name": "a", "key": "k", "secret": "", "allowed-origins": ["https://a.com/path", "*"], "maxConnections": 3},
+            {"name": "a", "key": "k", "secret": "", "allowed-origins": ["https://a.com/path", "*"], "maxConnections": 3, "enableClientMessages": true},
             {"id": "x/y", "key": "with:colon", "secret": 7, "secrets": [{"until": "soon"}]},
             3,
         ],
@@ -38,7 +38,9 @@ fn all_mistakes_come_at_once_each_with_its_key() {
         "applications[1].secret: is missing or empty",
         "applications[1].allowed-origins[0]: must be an origin",
         "applications[1].allowed-origins[1]: must be an origin",
-        "applications[1].maxConnections: no such key",
+        "applications[1].maxConnections: no such key; here it is limits.max-connections",
+        "applications[1].enableClientMessages: no such key; here it is client-events",
+        "appManager: no such key; here it is applications",
         "applications[2].id: must be",
         "applications[2].key: must be",
         "applications[2].secret: must be a text, not a number",
@@ -55,6 +57,22 @@ fn all_mistakes_come_at_once_each_with_its_key() {
 }
 
 #[test]
+fn a_key_that_stands_twice_is_named() {
+    let twice = r#"{"port": 1, "port": 2, "applications": [{"name":"a","key":"k","secret":"0123456789abcdef","limits":
+        {"channel-name": 9, "channel-name": 9}}], "log": {"level": "off"}, "log": {}}"#;
+    let expected = ["port", "applications[0].limits.channel-name", "log"]
+        .map(|key| format!("{key}: stands twice in one object"));
+    assert_eq!(mistakes(load_under(twice, &[])), expected);
+    let apps = r#"[{"name":"a","name":"b","key":"k","secret":"0123456789abcdef"}]"#;
+    let expected = ["applications[0].name: stands twice in one object"];
+    let over = [("MICRONOTIFIER__APPLICATIONS", apps)];
+    assert_eq!(mistakes(load_under("{}", &over)), expected);
+    let scratch = Scratch::new();
+    let file = scratch.file("apps.json", apps);
+    assert_eq!(mistakes(load(&json!({ "applications-file": file }))), expected);
+}
+
+#[test]
 fn limits_must_fit_each_other() {
     let json = with_app(json!({"limits": {"event-data-bytes": 300_000}}));
     assert_mistake(load(&json), "limits.outbox-bytes: must be at least 304096");
@@ -68,6 +86,27 @@ fn limits_must_fit_each_other() {
     let mut json = with_app(json!({}));
     json["activity-timeout"] = json!(5);
     assert_eq!(load(&json).unwrap().config.node.limits.pong_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn of_a_secret_that_cannot_be_read_one_thing_is_said() {
+    let scratch = Scratch::new();
+    let empty = scratch.file("empty", "\n");
+    for (secret, expected) in [
+        (json!({"secret-file": "/nonexistent/x"}), "secret-file: /nonexistent/x cannot be opened"),
+        (json!({ "secret-file": empty }), "secret-file: "),
+        (json!({"secret-file": 3}), "secret-file: must be a path"),
+        (json!({"secret": 3}), "secret: must be a text, not a number"),
+        (json!({}), "secret: is missing or empty"),
+    ] {
+        let mut app = json!({"name": "a", "key": "k"});
+        app.as_object_mut().unwrap().extend(secret.as_object().unwrap().clone());
+        let found = mistakes(load(&json!({ "applications": [app] })));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].starts_with(&format!("applications[0].{expected}")), "{found:#?}");
+    }
+    let admin = json!({"admin-host": "0.0.0.0", "admin-token-file": "/nonexistent/x"});
+    assert_eq!(mistakes(load(&admin)).len(), 1);
 }
 
 #[test]

@@ -20,6 +20,26 @@ fn without_a_file_the_development_configuration_is_local() {
 }
 
 #[test]
+fn it_is_development_while_the_application_is_built_in_and_nobody_else_can_connect() {
+    let is_development = |variables: &[(&str, &str)]| {
+        let owned = variables
+            .iter()
+            .map(|(name, value)| (format!("MICRONOTIFIER__{name}"), (*value).to_owned()));
+        Settings::load(None, owned).unwrap().config.development
+    };
+    let apps = r#"[{"name":"a","key":"k","secret":"0123456789abcdef"}]"#;
+    let scratch = Scratch::new();
+    let file = scratch.file("apps.json", apps);
+    let file = file.to_str().unwrap();
+    assert!(is_development(&[]));
+    assert!(is_development(&[("PORT", "8121"), ("HOST", "::1")]));
+    assert!(!is_development(&[("APPLICATIONS", apps)]));
+    assert!(!is_development(&[("APPLICATIONS_FILE", file)]));
+    assert!(!is_development(&[("APPLICATIONS", apps), ("HOST", "0.0.0.0")]));
+    assert!(!load_file(&sample("development.json"), &[]).unwrap().config.development);
+}
+
+#[test]
 fn micronotifier_files_load_unchanged() {
     let settings = load_file(&sample("sample.json"), &[]).unwrap();
     let ids: Vec<&str> = settings.config.node.apps.iter().map(|app| app.id.as_str()).collect();
