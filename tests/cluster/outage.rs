@@ -244,6 +244,9 @@ fn a_full_redis_refuses_and_nothing_is_delivered() {
     pair.trigger("before");
     let _: String = redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
     assert_eq!(pair.trigger_status("meanwhile"), 503);
+    // a channel that had no event yet is no exception
+    let first = json!({"name": "e", "channels": [unique("first")], "data": "{}"});
+    assert_eq!(pair.here.api(MAIN).post("/events", &first).status, 503);
     let _: String = redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
     pair.trigger("after");
 }

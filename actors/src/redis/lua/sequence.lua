@@ -11,6 +11,7 @@ local function emit(meta, history, topic, payload, maxlen, ttl_ms, meta_ttl_ms, 
   local epoch = known[1]
   if not epoch or known[2] ~= run then
     epoch = fresh_epoch
+    redis.call('HSET', meta, 'e', epoch) -- a full server refuses this, but nothing that follows a DEL
     redis.call('DEL', meta, history)
     redis.call('HSET', meta, 'e', epoch, 'r', run)
   end
