@@ -51,6 +51,7 @@ impl Announcer for Envelopes {
     }
 
     fn data_of(&self, _key: &ChannelKey, told: &str) -> Option<ByteString> {
+        assert!(!self.trap.load(Ordering::Relaxed), "sprung");
         let told: Value = serde_json::from_str(told).ok()?;
         told["d"].as_str().map(ByteString::from)
     }
@@ -62,7 +63,8 @@ pub(crate) struct Node {
     events: Receiver<MembershipEvent>,
     tickets: AtomicU64,
     way: Arc<Mutex<Option<redis::Client>>>,
-    /// While it is set, the text for a channel that is occupied cannot be made: it panics.
+    /// While it is set, the text for a channel that is occupied cannot be made, nor the event be read that one
+    /// remembers: both panic.
     pub(crate) trap: Arc<AtomicBool>,
     /// How often a connection was opened, or could not be.
     pub(crate) connections: Arc<AtomicU64>,
