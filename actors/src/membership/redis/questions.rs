@@ -3,7 +3,7 @@
 //! time: [`Line`] lets a few in, the others wait without work for anybody. No answer is larger than
 //! [`Options::listed`](super::Options::listed) channels.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::Handler;
@@ -11,7 +11,6 @@ use hashbrown::HashMap;
 use log::Level;
 use redis::{RedisError, RedisResult, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::timeout;
 
 use super::Task;
 use super::answers;
@@ -33,9 +32,6 @@ const PAGE: usize = 1000;
 const ADMITTED: usize = 32;
 /// The most questions without an answer; further ones have none.
 const WAITING: usize = 65_536;
-/// How long a question waits until it is put to Redis; then there is no answer. Those who waited when Redis
-/// was lost are not all tried one after another.
-const WAIT: Duration = Duration::from_secs(10);
 
 type Answer<T> = oneshot::Sender<Result<T, MembershipError>>;
 
@@ -50,15 +46,15 @@ enum Trouble {
     TooMany,
 }
 
-/// Where questions wait for their turn, in the order in which they came.
+/// Where questions wait for their turn, in the order in which they came and as long as Redis is there.
 pub(super) struct Line {
     places: Arc<Semaphore>,
-    turns: Semaphore,
+    turns: Mutex<Arc<Semaphore>>,
 }
 
 impl Default for Line {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(WAITING)), turns: Semaphore::new(ADMITTED) }
+        Self { places: Arc::new(Semaphore::new(WAITING)), turns: Mutex::new(turns()) }
     }
 }
 
@@ -68,12 +64,23 @@ impl Line {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
-    /// Does something when it is its turn; `None` when that does not come in time.
+    /// Does something when it is its turn; `None` when it was turned away before.
     async fn admit<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        // nobody closes it
-        let _turn = timeout(WAIT, self.turns.acquire()).await.ok()?.ok()?;
+        let turns = Arc::clone(&self.turns.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = turns.acquire().await.ok()?;
         Some(work.await)
     }
+
+    /// Turns away all who wait, for Redis was lost: they would be tried one after another. Those who come
+    /// later wait anew.
+    pub(super) fn turn_away(&self) {
+        let mut turns_now = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *turns_now, turns()).close();
+    }
+}
+
+fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ADMITTED))
 }
 
 impl Keeper {
