@@ -73,6 +73,7 @@ mod desk;
 mod door;
 mod errand;
 mod facts;
+mod later;
 mod lifeline;
 pub mod limits;
 pub mod mailbox;

@@ -12,6 +12,7 @@ const ACTORS: Arrows = &[
     ("protocol", &[]),
     ("limits", &[]),
     ("clock", &[]),
+    ("later", &["clock"]),
     ("lifeline", &[]),
     ("door", &[]),
     ("config", &["protocol", "limits"]),
@@ -94,6 +95,7 @@ const ACTORS: Arrows = &[
         &[
             "mailbox",
             "protocol",
+            "later",
             "lifeline",
             "config",
             "door",
@@ -119,8 +121,8 @@ const ACTORS: Arrows = &[
     (
         "users",
         &[
-            "mailbox", "protocol", "lifeline", "config", "door", "metrics", "seat", "session",
-            "crew", "channel", "registry",
+            "mailbox", "protocol", "clock", "later", "lifeline", "config", "door", "metrics",
+            "seat", "session", "crew", "channel", "registry",
         ],
     ),
     (
@@ -176,6 +178,7 @@ const PURE: &[&str] = &[
     "limits",
     "config",
     "facts",
+    "later",
     "channel/roster",
     "channel/cache",
     "channel/count",

@@ -20,8 +20,12 @@ use crate::protocol::{Frame, UserId};
 use crate::seat::Seat;
 use crate::session::effect::JoinRefusal;
 
-/// The pause before a roster is asked for again that could not be had, or that was of no use.
+/// The first pause before a roster is asked for again that could not be had, or that was of no use: half of it
+/// at least, so that not all channels ask together. Each further one is twice as long.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The longest. It leaves a join that waits for the roster the time to be answered within the 5 s it has by
+/// default.
+const AGAIN_AT_MOST: Duration = Duration::from_secs(4);
 
 /// Joins on their way into a presence channel.
 #[derive(Default)]
@@ -36,6 +40,8 @@ pub(super) struct Entering {
     is_looking: bool,
     /// That roster will not do: what came meanwhile was not mirrored.
     is_vain: bool,
+    /// Rosters one after another that could not be had, or were of no use.
+    missed: u32,
     /// Somebody is shown whom only an earlier sequence has told of, until then.
     settling: Option<SpawnHandle>,
 }
@@ -60,6 +66,13 @@ impl Entering {
     /// Takes that nothing was mirrored until now: a roster that was asked for before will not do.
     pub(super) fn begin_mirror(&mut self) {
         self.is_vain = self.is_looking;
+    }
+
+    /// Returns how long to wait before a roster is asked for again.
+    fn pause(&mut self) -> Duration {
+        let pause = AGAIN.saturating_mul(1 << self.missed.min(10)).min(AGAIN_AT_MOST);
+        self.missed += 1;
+        pause.mul_f64(rand::random_range(0.5..=1.0))
     }
 
     /// Takes out those that fit, with the numbers of their wishes.
@@ -290,7 +303,8 @@ impl ChannelActor {
 
     fn looked(&mut self, roster: Result<Roster, MembershipError>, ctx: &mut Context<Self>) {
         let (Ok(roster), Presence::Shared(mirror)) = (roster, &mut self.presence) else {
-            return self.look_after(AGAIN, ctx);
+            let pause = self.entering.pause();
+            return self.look_after(pause, ctx);
         };
         self.entering.is_looking = false;
         let is_vain = std::mem::take(&mut self.entering.is_vain);
@@ -306,7 +320,24 @@ impl ChannelActor {
         // more may have come than the roster has, or the sequence may have begun anew once more
         let is_of_another = |entry: &Admitted| !mirror.is_of(&entry.position);
         if is_vain || !mirror.is_whole() || self.entering.admitted.iter().any(is_of_another) {
-            self.look(AGAIN, ctx);
+            let pause = self.entering.pause();
+            self.look(pause, ctx);
+        } else {
+            self.entering.missed = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_are_never_the_whole_for_all() {
+        let mut entering = Entering::default();
+        for longest in [1, 2, 4, 4, 4] {
+            let (pause, longest) = (entering.pause(), Duration::from_secs(longest));
+            assert!((longest / 2..=longest).contains(&pause), "{pause:?} of {longest:?}");
         }
     }
 }

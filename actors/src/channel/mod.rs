@@ -35,6 +35,7 @@ use crate::bridge::Remembered;
 use crate::config::App;
 use crate::crew::Crew;
 use crate::facts::ChannelFacts;
+use crate::later::Later;
 use crate::lifeline::contain;
 use crate::mailbox::names::{CHANNEL, REGISTRY};
 use crate::mailbox::{Letter, Mail, Named, Postbox};
@@ -117,6 +118,8 @@ pub(crate) struct ChannelActor {
     watch: Option<Watch>,
     /// Joins that wait until the bridge follows the channel; `None` once it does.
     joining: Option<Vec<Join>>,
+    /// Joins, and their attempts, that are to have an answer in time; with those that have had it.
+    promised: Later<(SocketId, u32)>,
     /// A look is promised at the time when the cached event is forgotten.
     forgets: bool,
     /// A command panicked: what is left of the state is not to be used.
@@ -149,6 +152,7 @@ impl ChannelActor {
             _alive: crew.metrics().actors.channels.enter(),
             presence: Presence::new(crew.membership().is_some()),
             joining: crew.bridge().map(|_| Vec::new()),
+            promised: Later::new(crew.join_wait()),
             metrics: crew.metrics().of(&app.id),
             key,
             id,

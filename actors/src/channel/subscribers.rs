@@ -1,6 +1,7 @@
 //! How connections come to a channel and go: subscriptions, members, counts (protocol sections 3.4 to 3.9).
 
 use actix::{AsyncContext as _, Context};
+use hashbrown::HashSet;
 
 use super::count::Telling;
 use super::presence::Presence;
@@ -9,7 +10,7 @@ use super::{ChannelActor, Join, Subscriber, UNREACHABLE};
 use crate::errand::Errand;
 use crate::membership::Counts;
 use crate::metrics::Living;
-use crate::protocol::{ErrorCode, Frame, UserId};
+use crate::protocol::{ErrorCode, Frame, SocketId, UserId};
 use crate::seat::Seat;
 use crate::session::effect::{Close, JoinRefusal, Refused};
 use crate::tap::{Details, Kind};
@@ -45,21 +46,31 @@ impl ChannelActor {
     }
 
     /// Sees to it that a join has an answer in time, whatever it waits for.
-    pub(super) fn promise_answer(&self, join: &Join, ctx: &mut Context<Self>) {
-        let (seat, attempt) = (join.seat, join.attempt);
-        ctx.run_later(self.crew.join_wait(), move |channel, ctx| {
+    pub(super) fn promise_answer(&mut self, join: &Join, ctx: &mut Context<Self>) {
+        self.promised.put((join.seat.socket, join.attempt), self.crew.now());
+        self.await_promised(ctx);
+    }
+
+    /// Sees to it that promised answers are looked at when they are due.
+    fn await_promised(&mut self, ctx: &mut Context<Self>) {
+        let Some(wait) = self.promised.arm(self.crew.now()) else {
+            return;
+        };
+        ctx.run_later(wait, |channel, ctx| {
             channel.guarded(|channel| {
-                channel.give_up(seat, attempt);
+                let due = channel.promised.ring(channel.crew.now());
+                channel.give_up(&due.into_iter().collect());
+                channel.await_promised(ctx);
                 channel.tell_if_vacant(ctx);
             });
         });
     }
 
-    /// Turns a join away that still waits for other nodes.
-    fn give_up(&mut self, seat: Seat, attempt: u32) {
-        for join in self.take_back(|join| join.seat == seat && join.attempt == attempt) {
+    /// Turns those of these joins away that still wait for other nodes.
+    fn give_up(&mut self, due: &HashSet<(SocketId, u32)>) {
+        for join in self.take_back(|join| due.contains(&(join.seat.socket, join.attempt))) {
             if join.replies.is_some() {
-                self.dismiss(seat, UNREACHABLE);
+                self.dismiss(join.seat, UNREACHABLE);
             } else {
                 self.refuse(&join, JoinRefusal::Unavailable);
             }

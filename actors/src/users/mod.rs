@@ -17,9 +17,11 @@ use actix::{Actor, AsyncContext as _, Context, Handler, Message};
 
 use self::realm::{Lists, News, Realm, Watched, Watcher};
 use crate::channel::{Command, Join, Route, Seen};
+use crate::clock::Clock;
 use crate::config::App;
 use crate::crew::Crew;
 use crate::door::Place;
+use crate::later::Later;
 use crate::lifeline::vital;
 use crate::mailbox::names::USERS;
 use crate::mailbox::{Letter, Mail, Named, Postbox};
@@ -85,10 +87,14 @@ pub(crate) struct Users {
     metrics: Arc<Metrics>,
     mail: Mail,
     registries: Arc<Registries>,
-    offline_delay: Duration,
+    clock: Clock,
     /// All users are on this node.
     is_alone: bool,
     realms: HashMap<AppId, (Arc<App>, Realm)>,
+    /// Departures that watchers are told of unless the user comes back.
+    leaving: Later<(Arc<App>, UserId, u64)>,
+    /// Users who are followed no longer unless somebody watches them again.
+    lingering: Later<(Arc<App>, Vec<UserId>)>,
     _alive: Alive,
 }
 
@@ -102,8 +108,18 @@ impl Users {
         let metrics = Arc::clone(crew.metrics());
         let alive = metrics.actors.users.enter();
         let (is_alone, realms) = (crew.membership().is_none(), HashMap::new());
-        let mail = crew.mail_of(worker).users;
-        Self { worker, metrics, mail, registries, offline_delay, is_alone, realms, _alive: alive }
+        Self {
+            worker,
+            metrics,
+            mail: crew.mail_of(worker).users,
+            registries,
+            clock: crew.clock(),
+            is_alone,
+            realms,
+            leaving: Later::new(offline_delay),
+            lingering: Later::new(LINGER),
+            _alive: alive,
+        }
     }
 
     /// Says how full its tables are.
@@ -190,12 +206,25 @@ impl Users {
                 self.tell_watchers(app, user, &lists);
             }
             News::Leaving(departure) => {
-                let (app, user) = (Arc::clone(app), user.clone());
-                ctx.run_later(self.offline_delay, move |users, _| {
-                    vital("users", || users.settle(&app, &user, departure));
-                });
+                self.leaving.put((Arc::clone(app), user.clone(), departure), self.clock.now());
+                self.await_leaving(ctx);
             }
         }
+    }
+
+    /// Sees to it that departures are settled when they are due.
+    fn await_leaving(&mut self, ctx: &mut Context<Self>) {
+        let Some(wait) = self.leaving.arm(self.clock.now()) else {
+            return;
+        };
+        ctx.run_later(wait, |users, ctx| {
+            vital("users", || {
+                for (app, user, departure) in users.leaving.ring(users.clock.now()) {
+                    users.settle(&app, &user, departure);
+                }
+                users.await_leaving(ctx);
+            });
+        });
     }
 
     /// Tells watchers that a user is gone, unless the user came back meanwhile.
@@ -229,18 +258,34 @@ impl Users {
     }
 
     /// Follows no longer whom nobody watches then.
-    fn let_go_later(&self, app: Arc<App>, dropped: Vec<UserId>, ctx: &mut Context<Self>) {
+    fn let_go_later(&mut self, app: Arc<App>, dropped: Vec<UserId>, ctx: &mut Context<Self>) {
         if dropped.is_empty() || self.is_alone {
             return;
         }
-        ctx.run_later(LINGER, move |users, _| {
+        self.lingering.put((app, dropped), self.clock.now());
+        self.await_lingering(ctx);
+    }
+
+    /// Sees to it that users whom nobody watches are let go when they are due.
+    fn await_lingering(&mut self, ctx: &mut Context<Self>) {
+        let Some(wait) = self.lingering.arm(self.clock.now()) else {
+            return;
+        };
+        ctx.run_later(wait, |users, ctx| {
             vital("users", || {
-                for user in users.realm(&app).let_go(dropped) {
-                    users.to_user(&app, &user, Command::Unwatch);
+                for (app, dropped) in users.lingering.ring(users.clock.now()) {
+                    users.let_go(&app, dropped);
                 }
-                users.drop_if_empty(&app.id);
+                users.await_lingering(ctx);
             });
         });
+    }
+
+    fn let_go(&mut self, app: &Arc<App>, dropped: Vec<UserId>) {
+        for user in self.realm(app).let_go(dropped) {
+            self.to_user(app, &user, Command::Unwatch);
+        }
+        self.drop_if_empty(&app.id);
     }
 
     fn look_again(&self, ctx: &Context<Self>) {

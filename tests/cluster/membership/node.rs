@@ -43,17 +43,23 @@ impl Announcer for Envelopes {
 
     fn occupied(&self, key: &ChannelKey) -> Option<String> {
         assert!(!self.trap.load(Ordering::Relaxed), "sprung");
-        Some(self.text("occupied", key, [None, None]))
+        is_told(key).then(|| self.text("occupied", key, [None, None]))
     }
 
     fn vacated(&self, key: &ChannelKey) -> Option<String> {
-        Some(self.text("vacated", key, [None, None]))
+        is_told(key).then(|| self.text("vacated", key, [None, None]))
     }
 
     fn data_of(&self, _key: &ChannelKey, told: &str) -> Option<ByteString> {
+        assert!(!self.trap.load(Ordering::Relaxed), "sprung");
         let told: Value = serde_json::from_str(told).ok()?;
         told["d"].as_str().map(ByteString::from)
     }
+}
+
+/// The occupancy of a channel that tells of members is not told of itself.
+fn is_told(key: &ChannelKey) -> bool {
+    !key.channel.kind().capabilities().members
 }
 
 pub(crate) struct Node {
@@ -62,7 +68,8 @@ pub(crate) struct Node {
     events: Receiver<MembershipEvent>,
     tickets: AtomicU64,
     way: Arc<Mutex<Option<redis::Client>>>,
-    /// While it is set, the text for a channel that is occupied cannot be made: it panics.
+    /// While it is set, the text for a channel that is occupied cannot be made, nor the event be read that one
+    /// remembers: both panic.
     pub(crate) trap: Arc<AtomicBool>,
     /// How often a connection was opened, or could not be.
     pub(crate) connections: Arc<AtomicU64>,
@@ -175,6 +182,11 @@ impl Node {
                 return found;
             }
         }
+    }
+
+    /// Returns the events that have come and were not waited for.
+    pub(crate) fn heard(&self) -> impl Iterator<Item = MembershipEvent> {
+        self.events.try_iter()
     }
 
     pub(crate) fn wait_for(&self, wanted: &MembershipEvent) {

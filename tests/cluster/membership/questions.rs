@@ -1,11 +1,16 @@
 //! Questions have connections of their own, which are few, are lent again, and lead to the master.
 
+use std::sync::atomic::Ordering;
+
 use actix_rt::System;
 use futures_util::future::join_all;
-use micronotifier_actors::membership::MembershipEvent;
+use micronotifier_actors::membership::redis::Options;
+use micronotifier_actors::membership::{MembershipError, MembershipEvent};
+use redis::Commands as _;
 
-use super::node::{Node, key};
-use super::server::{Server, until};
+use super::node::{Node, key, options};
+use super::rows::name;
+use super::server::{DEADLINE, Server, until};
 
 /// The most connections that questions have.
 const LENT: u64 = 4;
@@ -35,6 +40,48 @@ fn many_questions_at_once_take_few_connections_of_their_own() {
     }
     let more = taken(&server) - before - own;
     assert!((1..=LENT + reaper).contains(&more), "{more}");
+}
+
+/// After an outage every presence channel asks at the same time.
+#[test]
+fn thousands_of_questions_at_once_are_all_answered() {
+    let (system, server) = (System::new(), Server::start());
+    // nothing is lost because the machine is busy
+    let options = Options { response: DEADLINE, lease: DEADLINE * 3, ..options() };
+    let node = Node::start_with(&server, options, None);
+    let room = |number| key(&format!("presence-{number}"));
+    node.join(&room(1), "1");
+    let rosters = system.block_on(join_all((0..5000).map(|n| node.handle.members(room(n)))));
+    let members: Vec<_> = rosters.into_iter().map(|roster| roster.map(|all| all.members)).collect();
+    assert_eq!(members.iter().filter(|members| members.is_err()).count(), 0);
+    let occupied = members.iter().position(|members| !members.as_ref().unwrap().is_empty());
+    assert_eq!(occupied, Some(1));
+}
+
+#[test]
+fn a_question_that_panics_has_no_answer_and_costs_nothing_else() {
+    let (system, server) = (System::new(), Server::start());
+    // a panic is slow to tell of: the lease outlasts all of them
+    let options = Options { lease: DEADLINE * 3, ..options() };
+    let node = Node::start_with(&server, options, None);
+    let (news, counters) = (key("cache-news"), node.membership.counters());
+    node.handle.count(news.clone(), 1);
+    node.wait_for(&MembershipEvent::Occupied { key: news.clone() });
+    let mut redis = server.connection();
+    let remembered = [("p", r#"{"d":"1"}"#), ("x", "9999999999999")];
+    redis.hset_multiple::<_, _, _, ()>(name('c', &news), &remembered).unwrap();
+    let cached = || {
+        let told = system.block_on(node.handle.describe(news.clone()));
+        told.map(|told| told.cached.unwrap().data)
+    };
+    node.trap.store(true, Ordering::Relaxed);
+    until("more have panicked than are admitted at a time", || {
+        assert_eq!(cached(), Err(MembershipError::Unreachable));
+        counters.keeper_panics.get() > 32
+    });
+    node.trap.store(false, Ordering::Relaxed);
+    until("none of them has kept its turn", || cached().is_ok_and(|data| data == "1"));
+    assert_eq!(counters.incarnations.get(), 0);
 }
 
 #[test]

@@ -18,7 +18,8 @@ type Hash<T> = BTreeMap<String, T>;
 /// Users, infos, rows, nodes, and what the list says.
 type Read = (Hash<i64>, Hash<String>, Hash<i64>, Hash<i64>, Option<i64>);
 
-fn name(letter: char, key: &ChannelKey) -> String {
+/// Returns the name of what is kept of a channel under that letter.
+pub(crate) fn name(letter: char, key: &ChannelKey) -> String {
     let app = key.app.as_str();
     format!("mn:{{0}}:{letter}:{}:{app}:{}", app.len(), key.channel)
 }

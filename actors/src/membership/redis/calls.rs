@@ -83,7 +83,7 @@ impl Calls {
             retire: Lua::new(&[include_str!("lua/retire.lua")]),
             sweep: Lua::new(&[include_str!("lua/sweep.lua")]),
             forget: Lua::new(&[connections, include_str!("lua/forget.lua")]),
-            roster: Lua::new(&[publish, rows, include_str!("lua/roster.lua")]),
+            roster: Lua::new(&[rows, include_str!("lua/roster.lua")]),
         }
     }
 
@@ -132,7 +132,6 @@ impl Calls {
             .arg(u8::from(said.roster))
             .arg(keys.topic(key))
             .arg(told)
-            .arg(occupancy(key, said.connections, announcer))
             .arg(self.history.events)
             .arg(milliseconds(self.history.wait))
             .arg(milliseconds(self.history.position))

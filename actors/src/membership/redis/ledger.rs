@@ -33,13 +33,22 @@ impl Slot {
     }
 }
 
-/// What is to be said of a slot.
+/// What is to be said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Saying {
-    /// Of a user.
-    Member(Said),
-    /// Of a channel without members.
-    Count(u64),
+    /// Of a user's connections.
+    Member(ChannelKey, UserId, Said),
+    /// How many subscriptions a channel without members has.
+    Count(ChannelKey, u64),
+}
+
+impl Saying {
+    pub(super) fn into_slot(self) -> Slot {
+        match self {
+            Self::Member(key, user, _) => Slot::Member(key, user),
+            Self::Count(key, _) => Slot::Count(key),
+        }
+    }
 }
 
 /// See the module.
@@ -97,13 +106,13 @@ impl Ledger {
     }
 
     /// Hands out at most `most` sayings, which are then under way.
-    pub(super) fn take(&mut self, most: usize) -> Vec<(Slot, Saying)> {
+    pub(super) fn take(&mut self, most: usize) -> Vec<Saying> {
         let mut sayings = Vec::new();
         while sayings.len() < most
             && let Some(slot) = self.due.pop_front()
         {
             if let Some(saying) = self.say(&slot) {
-                sayings.push((slot, saying));
+                sayings.push(saying);
             } else {
                 self.drop_if_over(&slot);
             }
@@ -117,12 +126,12 @@ impl Ledger {
             Slot::Member(key, user) => {
                 let row = self.row(key, user)?;
                 row.queued = false;
-                row.is_due().then(|| Saying::Member(row.say()))
+                row.is_due().then(|| Saying::Member(key.clone(), user.clone(), row.say()))
             }
             Slot::Count(key) => {
                 let row = self.counts.get_mut(key)?;
                 row.queued = false;
-                row.is_due().then(|| Saying::Count(row.say()))
+                row.is_due().then(|| Saying::Count(key.clone(), row.say()))
             }
         }
     }

@@ -44,6 +44,7 @@ pub use self::client::{Connect, ConnectError};
 use self::keeper::{Keeper, Retire};
 pub use self::pool::Locate;
 use self::pool::Pool;
+use self::questions::Line;
 use self::reaper::Reaper;
 use self::router::Router;
 use super::counters::Counters;
@@ -184,6 +185,7 @@ impl RedisMembership {
                 options: options.clone(),
                 connect: Arc::clone(&connect),
                 pool: Pool::new(*partition, Arc::clone(&locate)),
+                line: Line::default(),
                 announcer: Arc::clone(&announcer),
                 sink: sink_of(*partition),
                 counters: Arc::clone(&counted),
@@ -244,6 +246,7 @@ struct Task {
     calls: Arc<Calls>,
     connect: Connect,
     pool: Pool,
+    line: Line,
     announcer: Arc<dyn Announcer>,
     sink: MembershipSink,
     counters: Arc<Counters>,

@@ -1,16 +1,16 @@
-//! Answers questions about channels from Redis, over connections of their own. Whoever asks has a bound of its
-//! own on how many are asked at once; no answer is larger than [`Options::listed`](super::Options::listed)
-//! channels.
+//! Answers questions about channels from Redis, over connections of their own, beside the keeper, which has
+//! nothing to do with the answers. After an outage all presence channels and all who watch ask at the same
+//! time: [`Line`] lets a few in, the others wait without work for anybody. No answer is larger than
+//! [`Options::listed`](super::Options::listed) channels.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix::fut::wrap_future;
-use actix::{AsyncContext as _, Context, Handler};
+use actix::Handler;
 use hashbrown::HashMap;
 use log::Level;
 use redis::{RedisError, RedisResult, Value};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Task;
 use super::answers;
@@ -28,6 +28,10 @@ use crate::protocol::{ChannelKey, ChannelName};
 
 /// Channels read in one go.
 const PAGE: usize = 1000;
+/// The most questions that are put to Redis at a time.
+const ADMITTED: usize = 32;
+/// The most questions without an answer; further ones have none.
+const WAITING: usize = 65_536;
 
 type Answer<T> = oneshot::Sender<Result<T, MembershipError>>;
 
@@ -42,34 +46,75 @@ enum Trouble {
     TooMany,
 }
 
+/// Where questions wait for their turn, in the order in which they came and as long as Redis is there.
+pub(super) struct Line {
+    places: Arc<Semaphore>,
+    turns: Mutex<Arc<Semaphore>>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(WAITING)), turns: Mutex::new(turns()) }
+    }
+}
+
+impl Line {
+    /// Returns a place, to be kept until there is an answer; `None` when all are taken.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Does something when it is its turn; `None` when it was turned away before.
+    async fn admit<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let turns = Arc::clone(&self.turns.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = turns.acquire().await.ok()?;
+        Some(work.await)
+    }
+
+    /// Turns away all who wait, for Redis was lost: they would be tried one after another. Those who come
+    /// later wait anew.
+    pub(super) fn turn_away(&self) {
+        let mut turns_now = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *turns_now, turns()).close();
+    }
+}
+
+fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ADMITTED))
+}
+
 impl Keeper {
     /// Asks beside the actor, until there is an answer or nobody waits for it any more. While Redis is known
-    /// to be away the answer is there at once.
-    fn ask<T, F>(
-        &self,
-        mut answer: Answer<T>,
-        ctx: &mut Context<Self>,
-        question: impl FnOnce(Client) -> F + 'static,
-    ) where
+    /// to be away, or too many have asked, the answer is there at once.
+    fn ask<T, F>(&self, mut answer: Answer<T>, question: impl FnOnce(Client) -> F + 'static)
+    where
         T: 'static,
         F: Future<Output = Result<T, Trouble>> + 'static,
     {
-        if self.client.is_none() {
+        let Some(place) = self.client.as_ref().and_then(|_| self.task.line.place()) else {
             // who has given up waiting was told so by the deadline
             return answer.send(Err(MembershipError::Unreachable)).unwrap_or_default();
-        }
+        };
         let task = Arc::clone(&self.task);
-        ctx.spawn(wrap_future(async move {
+        // not in the context of the actor, which polls all that is in it whenever anything happens
+        actix_rt::spawn(async move {
+            let _place = place;
+            // apart from this future, so that one that waits is small
+            let asking = async { Box::pin(contain_task(WHO, ask(&task, question))).await };
             let found = tokio::select! {
-                found = contain_task(WHO, ask(&task, question)) => found,
+                found = task.line.admit(asking) => found,
                 () = answer.closed() => return,
             };
-            let found = found.unwrap_or_else(|| {
-                task.counters.keeper_panics.add(1);
-                Err(MembershipError::Unreachable)
-            });
+            let found = match found {
+                Some(Some(found)) => found,
+                Some(None) => {
+                    task.counters.keeper_panics.add(1);
+                    Err(MembershipError::Unreachable)
+                }
+                None => Err(MembershipError::Unreachable),
+            };
             answer.send(found).unwrap_or_default();
-        }));
+        });
     }
 }
 
@@ -100,10 +145,10 @@ where
 impl Handler<Letter<ListMembers>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, list: Letter<ListMembers>, ctx: &mut Self::Context) {
-        self.take_question(list, ctx, |keeper, ListMembers { key, answer }, ctx| {
+    fn handle(&mut self, list: Letter<ListMembers>, _ctx: &mut Self::Context) {
+        self.take_question(list, |keeper, ListMembers { key, answer }| {
             let roster = keeper.task.calls.roster(&key);
-            keeper.ask(answer, ctx, |client| async move {
+            keeper.ask(answer, |client| async move {
                 Ok(of_user(&key, answers::roster(client.ask(roster).await?)?))
             });
         });
@@ -122,15 +167,15 @@ fn of_user(key: &ChannelKey, roster: Roster) -> Roster {
 impl Handler<Letter<CountChannel>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, count: Letter<CountChannel>, ctx: &mut Self::Context) {
-        self.take_question(count, ctx, |keeper, CountChannel { key, answer }, ctx| {
+    fn handle(&mut self, count: Letter<CountChannel>, _ctx: &mut Self::Context) {
+        self.take_question(count, |keeper, CountChannel { key, answer }| {
             let (calls, announcer) = (&keeper.task.calls, Arc::clone(&keeper.task.announcer));
             let mut commands =
                 vec![redis::cmd("TIME"), calls.subscriptions(&key), calls.users(&key)];
             if key.channel.kind().capabilities().caches {
                 commands.push(calls.remembered(&key));
             }
-            keeper.ask(answer, ctx, |client| async move {
+            keeper.ask(answer, |client| async move {
                 Ok(described(client.send(&commands).await?, &key, &*announcer)?)
             });
         });
@@ -140,54 +185,50 @@ impl Handler<Letter<CountChannel>> for Keeper {
 impl Handler<Letter<ListOccupied>> for Keeper {
     type Result = ();
 
-    fn handle(&mut self, list: Letter<ListOccupied>, ctx: &mut Self::Context) {
-        self.take_question(
-            list,
-            ctx,
-            |keeper, ListOccupied { app, prefix, users, answer }, ctx| {
-                let task = keeper.task.clone();
-                keeper.ask(answer, ctx, move |client| async move {
-                    let mut found: HashMap<ChannelName, Counts> = HashMap::new();
-                    let mut cursor = 0;
-                    loop {
-                        let page = task.calls.list_page(&app, cursor, PAGE);
-                        let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
-                        for (name, subscriptions) in rows {
-                            // a line that no node of ours has written is left out
-                            if let Ok(name) = std::str::from_utf8(&name)
-                                && name.starts_with(&prefix)
-                                && let Ok(name) = ChannelName::parse(name, usize::MAX)
-                                && let Ok(subscriptions) = redis::from_redis_value(subscriptions)
-                            {
-                                found.insert(name, Counts { subscriptions, ..Counts::default() });
-                            }
-                        }
-                        if found.len() > task.options.listed {
-                            return Err(Trouble::TooMany);
-                        }
-                        cursor = next;
-                        if cursor == 0 {
-                            break;
+    fn handle(&mut self, list: Letter<ListOccupied>, _ctx: &mut Self::Context) {
+        self.take_question(list, |keeper, ListOccupied { app, prefix, users, answer }| {
+            let task = keeper.task.clone();
+            keeper.ask(answer, move |client| async move {
+                let mut found: HashMap<ChannelName, Counts> = HashMap::new();
+                let mut cursor = 0;
+                loop {
+                    let page = task.calls.list_page(&app, cursor, PAGE);
+                    let (next, rows): (u64, Vec<(Vec<u8>, Value)>) = client.ask(page).await?;
+                    for (name, subscriptions) in rows {
+                        // a line that no node of ours has written is left out
+                        if let Ok(name) = std::str::from_utf8(&name)
+                            && name.starts_with(&prefix)
+                            && let Ok(name) = ChannelName::parse(name, usize::MAX)
+                            && let Ok(subscriptions) = redis::from_redis_value(subscriptions)
+                        {
+                            found.insert(name, Counts { subscriptions, ..Counts::default() });
                         }
                     }
-                    let mut channels: Vec<_> = found.into_iter().collect();
-                    if users {
-                        for page in channels.chunks_mut(PAGE) {
-                            let count = |(channel, _): &(ChannelName, Counts)| {
-                                let (app, channel) = (app.clone(), channel.clone());
-                                task.calls.users(&ChannelKey { app, channel })
-                            };
-                            let commands: Vec<_> = page.iter().map(count).collect();
-                            let answers = client.send(&commands).await?;
-                            for ((_, counts), answer) in page.iter_mut().zip(answers) {
-                                counts.users = read(answer?)?;
-                            }
+                    if found.len() > task.options.listed {
+                        return Err(Trouble::TooMany);
+                    }
+                    cursor = next;
+                    if cursor == 0 {
+                        break;
+                    }
+                }
+                let mut channels: Vec<_> = found.into_iter().collect();
+                if users {
+                    for page in channels.chunks_mut(PAGE) {
+                        let count = |(channel, _): &(ChannelName, Counts)| {
+                            let (app, channel) = (app.clone(), channel.clone());
+                            task.calls.users(&ChannelKey { app, channel })
+                        };
+                        let commands: Vec<_> = page.iter().map(count).collect();
+                        let answers = client.send(&commands).await?;
+                        for ((_, counts), answer) in page.iter_mut().zip(answers) {
+                            counts.users = read(answer?)?;
                         }
                     }
-                    Ok(channels)
-                });
-            },
-        );
+                }
+                Ok(channels)
+            });
+        });
     }
 }
 
@@ -219,3 +260,6 @@ fn described(
 fn read<T: redis::FromRedisValue>(answer: Value) -> RedisResult<T> {
     Ok(redis::from_redis_value(answer)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix::fut::wrap_future;
-use actix::{Actor, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler};
+use actix::{Actor, Addr, Context, Handler};
 use futures_util::future::try_join_all;
 use hashbrown::HashSet;
 use tokio::sync::oneshot;
@@ -56,7 +55,7 @@ impl Router {
     }
 
     /// Asks all keepers, and answers with what all of them have.
-    fn list(&self, list: ListOccupied, ctx: &mut Context<Self>) {
+    fn list(&self, list: ListOccupied) {
         let ListOccupied { app, prefix, users, mut answer } = list;
         let listed = self.listed;
         let parts: Vec<_> = self
@@ -82,11 +81,13 @@ impl Router {
             // who has given up waiting was told so by the deadline
             answer.send(all).unwrap_or_default();
         };
-        ctx.spawn(wrap_future(contain_task(WHO, answering)).map(|done, router: &mut Self, _| {
-            if done.is_none() {
-                router.counters.router_panics.add(1);
+        let counters = Arc::clone(&self.counters);
+        // not in the context of the actor, which polls all that is in it whenever anything happens
+        actix_rt::spawn(async move {
+            if contain_task(WHO, answering).await.is_none() {
+                counters.router_panics.add(1);
             }
-        }));
+        });
     }
 }
 
@@ -191,8 +192,8 @@ impl Handler<Letter<ReportConnections>> for Router {
 impl Handler<Letter<ListOccupied>> for Router {
     type Result = ();
 
-    fn handle(&mut self, list: Letter<ListOccupied>, ctx: &mut Self::Context) {
-        self.take(list, |router, list| router.list(list, ctx));
+    fn handle(&mut self, list: Letter<ListOccupied>, _ctx: &mut Self::Context) {
+        self.take(list, Self::list);
     }
 }
 

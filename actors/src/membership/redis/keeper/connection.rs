@@ -57,6 +57,7 @@ impl Keeper {
             self.standing = Standing::Known;
         }
         self.ledger.lose_touch();
+        self.task.line.turn_away();
         self.set_reachable(false);
         self.task.counters.failures.add(1);
         if self.connecting {

@@ -30,11 +30,10 @@ impl Keeper {
     pub(in crate::membership::redis) fn take_question<M: Named>(
         &mut self,
         letter: Letter<M>,
-        ctx: &mut Context<Self>,
-        work: impl FnOnce(&mut Self, M, &mut Context<Self>),
+        work: impl FnOnce(&mut Self, M),
     ) {
         let taken = self.task.counters.keepers.open(&letter);
-        if contain(WHO, || work(self, letter.message, ctx)).is_none() {
+        if contain(WHO, || work(self, letter.message)).is_none() {
             self.task.counters.keeper_panics.add(1);
         }
         self.task.counters.keepers.done(taken);

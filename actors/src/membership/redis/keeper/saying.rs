@@ -31,9 +31,8 @@ impl Keeper {
             return self.retire_former(client, ctx);
         }
         self.saying = true;
-        let commands: Vec<Cmd> =
-            sayings.iter().map(|(slot, saying)| self.call(slot, saying)).collect();
-        let batch: Vec<Slot> = sayings.into_iter().map(|(slot, _)| slot).collect();
+        let commands: Vec<Cmd> = sayings.iter().map(|saying| self.call(saying)).collect();
+        let batch: Vec<Slot> = sayings.into_iter().map(Saying::into_slot).collect();
         let (generation, incarnation) = (self.generation, Arc::clone(&self.incarnation));
         let sending = async move { client.send(&commands).await };
         Self::beside(ctx, sending, move |keeper, answers, ctx| {
@@ -50,18 +49,13 @@ impl Keeper {
         });
     }
 
-    fn call(&self, slot: &Slot, saying: &Saying) -> Cmd {
+    fn call(&self, saying: &Saying) -> Cmd {
         let writer = Writer::Node(&self.incarnation, self.generation);
         let (calls, announcer) = (&self.task.calls, &*self.task.announcer);
-        match (slot, saying) {
-            (Slot::Member(key, user), Saying::Member(said)) => {
-                calls.member(writer, key, user, said, announcer)
-            }
-            (slot, Saying::Count(subscriptions)) => {
-                calls.count(writer, slot.channel(), *subscriptions, announcer)
-            }
-            (slot, Saying::Member(said)) => {
-                calls.count(writer, slot.channel(), said.connections, announcer)
+        match saying {
+            Saying::Member(key, user, said) => calls.member(writer, key, user, said, announcer),
+            Saying::Count(key, subscriptions) => {
+                calls.count(writer, key, *subscriptions, announcer)
             }
         }
     }

@@ -35,16 +35,16 @@ fn wishes_of_one_user_go_together_and_one_saying_is_under_way() {
     ledger.enter(enter(1, 1, 1, 2), now);
     let first = ledger.take(9);
     assert!(
-        matches!(&*first, [(_, Saying::Member(said))] if said.connections == 1 && said.limit == Some(2))
+        matches!(&*first, [Saying::Member(.., said)] if said.connections == 1 && said.limit == Some(2))
     );
     ledger.enter(enter(1, 1, 2, 2), now);
     ledger.enter(enter(1, 1, 3, 2), now);
     assert_eq!(ledger.take(9), []);
-    let answered = ledger.hear(first.into_iter().next().unwrap().0, Heard::Done);
+    let answered = ledger.hear(first.into_iter().next().unwrap().into_slot(), Heard::Done);
     assert_eq!(answered.len(), 1);
     let second = ledger.take(9);
     assert!(
-        matches!(&*second, [(_, Saying::Member(said))] if said.connections == 3 && said.limit.is_none())
+        matches!(&*second, [Saying::Member(.., said)] if said.connections == 3 && said.limit.is_none())
     );
 }
 
@@ -52,12 +52,12 @@ fn wishes_of_one_user_go_together_and_one_saying_is_under_way() {
 fn a_wish_that_is_taken_back_is_answered_by_nothing_and_leaves_nothing() {
     let mut ledger = Ledger::default();
     ledger.enter(enter(1, 1, 1, 2), Moment::default());
-    let (slot, _) = ledger.take(9).pop().unwrap();
+    let slot = ledger.take(9).pop().unwrap().into_slot();
     ledger.leave(Leave { key: key(1), ticket: ticket(1), user: user(1) });
     assert_eq!(ledger.hear(slot, Heard::Done), []);
-    let (slot, saying) = ledger.take(9).pop().unwrap();
-    assert!(matches!(saying, Saying::Member(said) if said.connections == 0));
-    ledger.hear(slot, Heard::Done);
+    let saying = ledger.take(9).pop().unwrap();
+    assert!(matches!(&saying, Saying::Member(.., said) if said.connections == 0));
+    ledger.hear(saying.into_slot(), Heard::Done);
     assert!(ledger.members.is_empty() && ledger.is_settled());
 }
 
@@ -68,9 +68,9 @@ fn a_wish_is_given_up_after_a_while_and_a_late_leave_does_no_harm() {
     ledger.enter(enter(1, 1, 1, 2), at(0));
     ledger.enter(enter(1, 1, 2, 2), at(3));
     assert_eq!(ledger.give_up(at(4), Duration::from_secs(4)), [(key(1), ticket(1))]);
-    let (slot, saying) = ledger.take(9).pop().unwrap();
-    assert!(matches!(saying, Saying::Member(said) if said.connections == 1));
-    ledger.hear(slot, Heard::Done);
+    let saying = ledger.take(9).pop().unwrap();
+    assert!(matches!(&saying, Saying::Member(.., said) if said.connections == 1));
+    ledger.hear(saying.into_slot(), Heard::Done);
     ledger.leave(Leave { key: key(1), ticket: ticket(1), user: user(1) });
     assert_eq!(ledger.take(9), []);
     assert_eq!(ledger.give_up(at(99), Duration::from_secs(4)), []);
@@ -89,7 +89,7 @@ fn wishes_that_come_and_go_while_nobody_listens_leave_nothing() {
     ledger.count(key(1), 1);
     ledger.give_up(at(200), Duration::from_secs(4));
     assert!(ledger.members.is_empty() && ledger.patience.is_empty());
-    assert_eq!(ledger.take(9), [(Slot::Count(key(1)), Saying::Count(1))]);
+    assert_eq!(ledger.take(9), [Saying::Count(key(1), 1)]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn what_comes_and_goes_while_the_broker_is_away_leaves_nothing_behind_the_next_t
     }
     ledger.lose_touch();
     assert_eq!((ledger.due.len(), ledger.counts.len()), (1, 1));
-    assert_eq!(ledger.take(9), [(Slot::Count(key(0)), Saying::Count(1))]);
+    assert_eq!(ledger.take(9), [Saying::Count(key(0), 1)]);
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn what_is_refused_is_said_again_later() {
     let mut ledger = Ledger::default();
     ledger.enter(enter(1, 1, 1, 2), Moment::default());
     ledger.count(key(2), 1);
-    for (slot, _) in ledger.take(9) {
-        ledger.refuse(slot);
+    for saying in ledger.take(9) {
+        ledger.refuse(saying.into_slot());
     }
     assert!(!ledger.is_settled());
     assert_eq!(ledger.take(9), []);
@@ -119,7 +119,7 @@ fn what_is_refused_is_said_again_later() {
     let again = ledger.take(9);
     assert_eq!(again.len(), 2);
     let answered: Vec<_> =
-        again.into_iter().flat_map(|(slot, _)| ledger.hear(slot, Heard::Done)).collect();
+        again.into_iter().flat_map(|saying| ledger.hear(saying.into_slot(), Heard::Done)).collect();
     assert_eq!(answered.len(), 1);
     ledger.ripen();
     assert!(ledger.is_settled());
@@ -129,22 +129,22 @@ fn what_is_refused_is_said_again_later() {
 fn counts_wait_unless_they_occupy_or_vacate() {
     let mut ledger = Ledger::default();
     ledger.count(key(1), 1);
-    let (slot, saying) = ledger.take(9).pop().unwrap();
-    assert_eq!(saying, Saying::Count(1));
-    ledger.hear(slot, Heard::Done);
+    let saying = ledger.take(9).pop().unwrap();
+    assert_eq!(saying, Saying::Count(key(1), 1));
+    ledger.hear(saying.into_slot(), Heard::Done);
     ledger.count(key(1), 2);
     ledger.count(key(1), 3);
     assert_eq!(ledger.take(9), []);
     ledger.ripen();
-    let (slot, saying) = ledger.take(9).pop().unwrap();
-    assert_eq!(saying, Saying::Count(3));
+    let saying = ledger.take(9).pop().unwrap();
+    assert_eq!(saying, Saying::Count(key(1), 3));
     ledger.count(key(1), 4);
-    ledger.hear(slot, Heard::Done);
+    ledger.hear(saying.into_slot(), Heard::Done);
     assert_eq!(ledger.take(9), []);
     ledger.count(key(1), 0);
-    let (slot, saying) = ledger.take(9).pop().unwrap();
-    assert_eq!(saying, Saying::Count(0));
-    ledger.hear(slot, Heard::Done);
+    let saying = ledger.take(9).pop().unwrap();
+    assert_eq!(saying, Saying::Count(key(1), 0));
+    ledger.hear(saying.into_slot(), Heard::Done);
     ledger.ripen();
     assert_eq!(ledger.take(9), []);
     assert!(ledger.counts.is_empty() && ledger.is_settled());
@@ -185,10 +185,10 @@ struct Model {
 
 impl Model {
     /// Does as the scripts do, with room for two users in a channel.
-    fn hear(&mut self, slot: &Slot, saying: &Saying) -> Heard {
-        let channel = slot.channel().to_string();
-        match (slot, saying) {
-            (Slot::Member(_, user), Saying::Member(said)) => {
+    fn hear(&mut self, saying: &Saying) -> Heard {
+        match saying {
+            Saying::Member(channel, user, said) => {
+                let channel = channel.to_string();
                 let here = self.members.keys().filter(|row| row.starts_with(&channel)).count();
                 let row = format!("{channel}|{user}");
                 let is_new = !self.members.contains_key(&row);
@@ -197,8 +197,7 @@ impl Model {
                 }
                 set(&mut self.members, row, said.connections);
             }
-            (Slot::Count(_), Saying::Count(count)) => set(&mut self.counts, channel, *count),
-            mixed => panic!("{mixed:?}"),
+            Saying::Count(channel, count) => set(&mut self.counts, channel.to_string(), *count),
         }
         Heard::Done
     }
@@ -250,20 +249,20 @@ proptest! {
                     counts.remove(&channel);
                 }
                 Step::Speak(fates) => {
-                    for ((slot, saying), fate) in ledger.take(fates.len()).into_iter().zip(fates) {
+                    for (saying, fate) in ledger.take(fates.len()).into_iter().zip(fates) {
                         let heard = match fate {
-                            0 | 1 => model.hear(&slot, &saying),
+                            0 | 1 => model.hear(&saying),
                             4 => {
-                                ledger.refuse(slot);
+                                ledger.refuse(saying.into_slot());
                                 continue;
                             }
                             2 => {
-                                model.hear(&slot, &saying);
+                                model.hear(&saying);
                                 Heard::Unknown
                             }
                             _ => Heard::Unknown,
                         };
-                        for wish in ledger.hear(slot, heard) {
+                        for wish in ledger.hear(saying.into_slot(), heard) {
                             let at = open.remove(&wish.ticket.number);
                             prop_assert!(at.is_some(), "answered twice or unasked");
                             if heard == Heard::Done {

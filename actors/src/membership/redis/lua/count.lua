@@ -9,7 +9,7 @@ if refusal then
   return { refusal }
 end
 local keys = { index = KEYS[2], list = KEYS[3], counts = KEYS[4] }
-local total, occupancy = subscribe(keys, ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], '')
+local total, occupancy = subscribe(keys, ARGV[1], ARGV[3], ARGV[4], tonumber(ARGV[5]))
 if occupancy ~= 0 and ARGV[7] ~= '' then
   emit(KEYS[6], KEYS[7], ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11])
 end

@@ -3,8 +3,8 @@
 -- KEYS: nodes, index of the node, occupied channels, subscriptions by node, connections by user, info by
 --       user, connections by node and user, meta, history
 -- ARGV: 1 node, 2 generation, 3 entry, 4 channel, 5 user, 6 info, 7 connections, 8 most users or -1,
---       9 '1' if the roster is wanted, 10 topic, 11 event of the user, 12 event of the occupancy or '',
---       13 history length, 14 its milliseconds, 15 meta milliseconds, 16 fresh epoch
+--       9 '1' if the roster is wanted, 10 topic, 11 event of the user, 12 history length,
+--       13 its milliseconds, 14 meta milliseconds, 15 fresh epoch
 -- Returns 'gone', 'stale', 'alive' or 'full', or: 'ok', occupancy turned, user turned (1 came, -1 went),
 --       subscriptions, users, microseconds; with connections also epoch, serial, roster
 local keys = { index = KEYS[2], list = KEYS[3], counts = KEYS[4] }
@@ -37,12 +37,12 @@ if change ~= 0 and redis.call('HINCRBY', users, user, change) <= 0 then
 end
 
 local held = tonumber(redis.call('HGET', keys.counts, node) or 0) + change
-local total, occupancy = subscribe(keys, node, ARGV[3], ARGV[4], math.max(held, 0), ARGV[10], ARGV[12])
+local total, occupancy = subscribe(keys, node, ARGV[3], ARGV[4], math.max(held, 0))
 local epoch, serial = '', 0
 if turned ~= 0 then
-  epoch, serial = emit(meta, history, ARGV[10], ARGV[11], ARGV[13], ARGV[14], ARGV[15], ARGV[16])
+  epoch, serial = emit(meta, history, ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14], ARGV[15])
 elseif connections > 0 then
-  epoch, serial = stand(meta, history, ARGV[15], ARGV[16], true)
+  epoch, serial = stand(meta, history, ARGV[14], ARGV[15], true)
 end
 local roster = {}
 if ARGV[9] == '1' then

@@ -1,4 +1,3 @@
--- Follows a line that names the command `publish`.
 -- What the scripts of membership share: who may write, and what a channel's subscriptions come to.
 
 -- Tells why a node may not write: it is 'gone' (nobody, or declared dead), or speaks over a connection
@@ -41,8 +40,8 @@ local function stand(meta, history, meta_ttl_ms, fresh_epoch, is_kept)
 end
 
 -- Sets how many subscriptions a node has in a channel. Returns the channel's total, and 1 if that made
--- it occupied, -1 if it vacated it. An occupancy that changed is told without a serial.
-local function subscribe(keys, node, entry, channel, subscriptions, topic, told)
+-- it occupied, -1 if it vacated it.
+local function subscribe(keys, node, entry, channel, subscriptions)
   local change = subscriptions - tonumber(redis.call('HGET', keys.counts, node) or 0)
   if subscriptions > 0 then
     redis.call('HSET', keys.counts, node, subscriptions)
@@ -61,9 +60,6 @@ local function subscribe(keys, node, entry, channel, subscriptions, topic, told)
     total, turned = 0, -1
   elseif total == change then
     turned = 1
-  end
-  if turned ~= 0 and told ~= '' then
-    redis.call(publish, topic, '::' .. told)
   end
   return total, turned
 end
