@@ -218,6 +218,7 @@ fn with_option(kind: ErrorKind, arguments: &[OsString]) -> Option<String> {
     }
     let (command, file) = match arguments {
         [_, file] => (String::new(), file),
+        [_, option, file] if option.as_encoded_bytes().starts_with(b"-") => (String::new(), file),
         [_, command, file] => (format!("{} ", command.display()), file),
         _ => return None,
     };

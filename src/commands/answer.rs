@@ -23,10 +23,9 @@ pub(super) fn refused(status: StatusCode, text: &str, app_id: &str) -> String {
         404 => format!(
             "the API has no application {app_id}, or /apps does not lead to it: check --app (its id, not its key), and which paths the proxy passes on"
         ),
-        // an API says which of its limits it is
-        413 if !says(r#""error""#) => {
-            "the proxy takes no body of this size: nginx client_max_body_size".to_owned()
-        }
+        // an API says itself what it is
+        413 | 429 | 502..=504 if says(r#""error""#) => own_words(text),
+        413 => "the proxy takes no body of this size: nginx client_max_body_size".to_owned(),
         429 => {
             "over the application's allowance: see its limits.backend-events-per-second".to_owned()
         }
@@ -34,13 +33,15 @@ pub(super) fn refused(status: StatusCode, text: &str, app_id: &str) -> String {
             "the proxy does not reach the API, or the node is full or cannot reach its Redis"
                 .to_owned()
         }
-        _ => {
-            let unsigned = text.split("auth_signature").next().unwrap_or_default();
-            let start: String = unsigned.chars().take(MAX_WORDS).collect();
-            format!("the API does not take the event: {start}")
-        }
+        _ => own_words(text),
     };
     format!("{remedy} (HTTP {})", status.as_u16())
+}
+
+fn own_words(text: &str) -> String {
+    let unsigned = text.split("auth_signature").next().unwrap_or_default();
+    let start: String = unsigned.chars().take(MAX_WORDS).collect();
+    format!("the API does not take the event: {start}")
 }
 
 #[cfg(test)]
@@ -68,6 +69,7 @@ mod tests {
             (StatusCode::PAYLOAD_TOO_LARGE, "", "client_max_body_size"),
             (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"of 10240 bytes"}"#, "of 10240 bytes"),
             (StatusCode::BAD_GATEWAY, "", "does not reach the API"),
+            (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"too busy"}"#, "too busy"),
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "no route for /apps/7/events?auth_key=k&auth_signature=abc",

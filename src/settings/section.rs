@@ -217,6 +217,7 @@ impl<'a> Section<'a> {
             return Ok(None);
         };
         let ValueKind::String(path) = &file.kind else {
+            self.take(key);
             self.mistake(file_key, wrong_type("a path", &file));
             return Err(Said);
         };

@@ -40,7 +40,7 @@ pub(super) struct Entering {
     is_looking: bool,
     /// That roster will not do: what came meanwhile was not mirrored.
     is_vain: bool,
-    /// Rosters one after another that could not be had, or were of no use.
+    /// Rosters one after another that could not be had.
     missed: u32,
     /// Somebody is shown whom only an earlier sequence has told of, until then.
     settling: Option<SpawnHandle>,
@@ -307,6 +307,7 @@ impl ChannelActor {
             return self.look_after(pause, ctx);
         };
         self.entering.is_looking = false;
+        self.entering.missed = 0;
         let is_vain = std::mem::take(&mut self.entering.is_vain);
         if !mirror.has_reached(&roster.position) {
             let difference = mirror.replace(roster.position, roster.members);
@@ -322,8 +323,6 @@ impl ChannelActor {
         if is_vain || !mirror.is_whole() || self.entering.admitted.iter().any(is_of_another) {
             let pause = self.entering.pause();
             self.look(pause, ctx);
-        } else {
-            self.entering.missed = 0;
         }
     }
 }

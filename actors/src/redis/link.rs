@@ -186,7 +186,9 @@ impl Link {
         let (LinkError::Away { cause, .. } | LinkError::Refused { cause, .. }) = &mut judged;
         if error.to_string().contains(NO_SUCH_DATABASE) {
             let said = error.detail().unwrap_or("it says no more");
-            *cause = format!("redis.database: {} is not there ({said})", self.options.database);
+            let is_missing = said.contains("out of range");
+            let what = if is_missing { "is not there" } else { "cannot be selected" };
+            *cause = format!("redis.database: {} {what} ({said})", self.options.database);
         } else if self.options.secure && error.is_timeout() {
             cause.push_str(" (redis.secure is on: does that port speak TLS?)");
         }

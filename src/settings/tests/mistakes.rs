@@ -96,6 +96,7 @@ fn of_a_secret_that_cannot_be_read_one_thing_is_said() {
         (json!({"secret-file": "/nonexistent/x"}), "secret-file: /nonexistent/x cannot be opened"),
         (json!({ "secret-file": empty }), "secret-file: "),
         (json!({"secret-file": 3}), "secret-file: must be a path"),
+        (json!({"secret": "of its own", "secret-file": 3}), "secret-file: must be a path"),
         (json!({"secret": 3}), "secret: must be a text, not a number"),
         (json!({}), "secret: is missing or empty"),
     ] {

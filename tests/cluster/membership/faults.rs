@@ -214,9 +214,12 @@ fn keys_that_hold_something_else_keep_nothing_of_a_dead_node_but_their_own_chann
     let _: () = redis.set(bad, "x").unwrap();
     crashed.handle.count(key("news"), 1);
     crashed.wait_for(&MembershipEvent::Occupied { key: key("news") });
+    crashed.handle.report_connections(vec![(AppId::new("app"), 5)]);
+    until("its connections are told", || redis.hexists("mn:{0}:q", "app").unwrap());
     drop(crashed);
     until("all else is cleared", || {
         redis.hkeys::<_, Vec<String>>("mn:{0}:l:app").unwrap() == ["presence-4"]
+            && redis.hget::<_, _, Option<u64>>("mn:{0}:q", "app").unwrap().unwrap_or(0) == 0
     });
     let _: () = redis.del(bad).unwrap();
     until("the node is forgotten", || !redis.exists::<_, bool>("mn:{0}:dead").unwrap());

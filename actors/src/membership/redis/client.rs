@@ -117,6 +117,11 @@ pub(super) fn is_elsewhere(error: &RedisError) -> bool {
     kinds.into_iter().any(|kind| is(error, kind))
 }
 
+/// Tells whether an error says that this server takes no commands of ours for now, or none that write.
+pub(super) fn is_closed(error: &RedisError) -> bool {
+    matches!(error.code(), Some("NOREPLICAS" | "MISCONF" | "BUSY" | "NOAUTH" | "NOPERM"))
+}
+
 fn is(error: &RedisError, kind: ServerErrorKind) -> bool {
     error.kind() == ErrorKind::Server(kind)
 }

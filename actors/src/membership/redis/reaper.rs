@@ -15,7 +15,7 @@ use redis::{Cmd, RedisResult, Value};
 use super::Task;
 use super::answers::{self, Answer, Swept, Turn};
 use super::calls::{Writer, milliseconds};
-use super::client::{Client, ConnectError, is_elsewhere};
+use super::client::{Client, ConnectError, is_closed, is_elsewhere};
 use super::keeper::news;
 use super::row::Said;
 use crate::lifeline::{contain, contain_task};
@@ -113,8 +113,10 @@ async fn sweep(
         Some(client) => client,
         None => task.open_client().await?,
     };
+    // only at the first: a later one follows at once, and the living may be about to connect again
+    let mut declaring = *looks;
     loop {
-        let sweep = task.calls.sweep(looks, &task.options);
+        let sweep = task.calls.sweep(&std::mem::take(&mut declaring), &task.options);
         let Swept { at, declared, claimed } = client.ask(sweep).await.and_then(answers::swept)?;
         looks.note(at, milliseconds(task.options.longest_look_away()));
         task.counters.declared_dead.add(declared);
@@ -146,8 +148,15 @@ async fn reap(task: &Task, client: &Client, dead: &str) -> RedisResult<bool> {
             stays |= !leave(task, client, dead, channels).await?;
         }
         cursor = next;
-        if cursor == 0 && (stays || client.ask(task.calls.forget(dead)).await?) {
-            return Ok(!stays);
+        if cursor != 0 {
+            continue;
+        }
+        if client.ask(task.calls.forget(dead)).await? {
+            return Ok(true);
+        }
+        if stays {
+            log::warn!(incarnation:% = dead; "membership: redis refused to clear something of a dead node");
+            return Ok(false);
         }
     }
 }
@@ -204,14 +213,14 @@ async fn leave(
     Ok(kept.is_empty())
 }
 
-/// Returns what Redis has answered; `None` if it refused this one command, and the error if it takes no others either.
+/// Returns what Redis has answered; `None` if it refused this one command, the error if it takes no others either.
 fn granted<T>(task: &Task, answer: RedisResult<T>) -> RedisResult<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if is_elsewhere(&error) => Err(error),
+        Err(error) if is_elsewhere(&error) || is_closed(&error) => Err(error),
         Err(error) => {
             task.counters.failures.add(1);
-            log::warn!(error:% = error; "membership: something of a dead node cannot be cleared");
+            log::debug!(error:% = error; "membership: a command for a dead node is refused");
             Ok(None)
         }
     }
