@@ -1,10 +1,11 @@
 //! The connection that events go out on: one, pipelined, in the order in which they came.
 //!
 //! At most [`IN_FLIGHT`] commands have no answer yet; what comes beyond waits for at most [`PATIENCE`],
-//! and so does everything while there is no connection. An event is never sent twice: a command without
-//! an answer may have been carried out. Only what the server said it did not do, for it had forgotten
-//! the scripts or the partition is another's now, is done again. Whether an event whose request comes again
-//! was sent before, the server finds out ([`Once`]).
+//! and so does every event while there is no connection. The newest probe waits for as long as that takes: the
+//! node is ready when it has come back. An event is never sent twice: a command without an answer may have been
+//! carried out. Only what the server said it did not do, for it had forgotten the scripts or the partition is
+//! another's now, is done again. Whether an event whose request comes again was sent before, the server finds
+//! out ([`Once`]).
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -62,7 +63,7 @@ pub(super) struct Event {
 }
 
 struct Waiting {
-    what: Work,
+    event: Event,
     until: Instant,
 }
 
@@ -83,6 +84,8 @@ pub(super) struct Publisher {
     office: Rc<Office>,
     queue: mpsc::UnboundedReceiver<Outgoing>,
     waiting: VecDeque<Waiting>,
+    /// The newest that is not sent.
+    probe: Option<Work>,
     in_flight: FuturesOrdered<Sending>,
     /// To be sent again before anything else, once everything under way is answered.
     again: Vec<Event>,
@@ -109,6 +112,7 @@ impl Publisher {
             office,
             queue,
             waiting: VecDeque::new(),
+            probe: None,
             in_flight: FuturesOrdered::new(),
             again: Vec::new(),
             state: State::Opening(Box::pin(std::future::pending())),
@@ -155,12 +159,13 @@ impl Publisher {
     }
 
     fn enqueue(&mut self, outgoing: Outgoing) {
-        let what = match outgoing {
-            Outgoing::Event(event) => Work::Event(event),
-            Outgoing::Probe { topic, text } => Work::Probe { topic, text },
-            Outgoing::Rebuild => return self.lose("what is sent is not heard"),
-        };
-        self.waiting.push_back(Waiting { what, until: Instant::now() + PATIENCE });
+        match outgoing {
+            Outgoing::Event(event) => {
+                self.waiting.push_back(Waiting { event, until: Instant::now() + PATIENCE });
+            }
+            Outgoing::Probe { topic, text } => self.probe = Some(Work::Probe { topic, text }),
+            Outgoing::Rebuild => self.lose("what is sent is not heard"),
+        }
     }
 
     /// Sends what waits, as far as there is room.
@@ -172,7 +177,10 @@ impl Publisher {
         while let State::Open(connection) = &self.state
             && self.again.is_empty()
             && self.in_flight.len() < IN_FLIGHT
-            && let Some(Waiting { what, .. }) = self.waiting.pop_front()
+            && let Some(what) = self
+                .probe
+                .take()
+                .or_else(|| self.waiting.pop_front().map(|waiting| Work::Event(waiting.event)))
         {
             let command = self.office.command(&what);
             let sending = send(connection.clone(), self.generation, command, what);
@@ -250,7 +258,7 @@ impl Publisher {
     fn wait_again(&mut self) {
         let until = Instant::now() + PATIENCE;
         for event in std::mem::take(&mut self.again).into_iter().rev() {
-            self.waiting.push_front(Waiting { what: Work::Event(event), until });
+            self.waiting.push_front(Waiting { event, until });
         }
     }
 
@@ -301,7 +309,7 @@ impl Publisher {
         while let Some(Waiting { until, .. }) = self.waiting.front()
             && *until <= now
         {
-            if let Some(Waiting { what: Work::Event(event), .. }) = self.waiting.pop_front() {
+            if let Some(Waiting { event, .. }) = self.waiting.pop_front() {
                 self.office.watch.refused.add(1);
                 answer(event, Err(BridgeError::Unreachable));
             }
